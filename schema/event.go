@@ -1,0 +1,87 @@
+package schema
+
+import "time"
+
+// EventType is the CloudEvents type of an EmployeeLeft event; the version rises when a reader has to change.
+const EventType = "com.dingtalk.contact.EmployeeLeft.v1"
+
+// EmployeeLeft says that somebody left the organisation: one event a departure. The six fields of DingTalk's leave
+// record keep DingTalk's names. A field that DingTalk left out, or sent as null, is nil here and absent from the JSON; an
+// empty string stays an empty string.
+//
+// Source of the fields: DingTalk, "query the details of employees who have left office".
+type EmployeeLeft struct {
+	UserID      string    // unique in the organisation, 1 to 64 characters; a rehired person may bear it again
+	Name        *string   // may be omitted, masked or digested, as FIELD_NAME says
+	StateCode   *string   // country calling code of the mobile number, as a rule without "+"
+	Mobile      *string   // may be omitted, masked or digested, as FIELD_MOBILE says
+	LeaveTime   time.Time // when the employee left; UTC, whole seconds
+	LeaveReason *string   // open set; known: leave, delete, oapi, cancel, unknown
+	CorpID      string    // the organisation
+	ObservedAt  time.Time // when the connector saw the record, on its own clock; milliseconds. LeaveTime to ObservedAt is how late the event is
+}
+
+// Departure is the identity of the departure that the event tells of.
+func (e EmployeeLeft) Departure() Departure {
+	return Departure{CorpID: e.CorpID, UserID: e.UserID, LeaveTime: e.LeaveTime}
+}
+
+// JSON is the event's value: one flat object on one line.
+func (e EmployeeLeft) JSON() []byte {
+	return encode(struct {
+		UserID      string    `json:"userId"`
+		Name        *string   `json:"name,omitempty"`
+		StateCode   *string   `json:"stateCode,omitempty"`
+		Mobile      *string   `json:"mobile,omitempty"`
+		LeaveTime   time.Time `json:"leaveTime"`
+		LeaveReason *string   `json:"leaveReason,omitempty"`
+		CorpID      string    `json:"corpId"`
+		ObservedAt  stamp     `json:"observedAt"`
+	}{
+		e.UserID, e.Name, e.StateCode, e.Mobile, e.LeaveTime.UTC().Truncate(time.Second), e.LeaveReason, e.CorpID,
+		stamp(e.ObservedAt),
+	})
+}
+
+// Headers are the CloudEvents 1.0 attributes of the event in Kafka's binary mode. Nothing in them changes from one attempt
+// at the same departure to the next.
+//
+// Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2. No partitionkey: SDKs overwrite it with the record key.
+func (e EmployeeLeft) Headers() []Header {
+	return []Header{
+		{"ce_specversion", "1.0"},
+		{"ce_id", e.Departure().Key()},
+		{"ce_source", "/dingtalk/" + e.CorpID},
+		{"ce_type", EventType},
+		{"ce_time", e.LeaveTime.UTC().Format(time.RFC3339)},
+		{"ce_subject", e.UserID},
+		{"content-type", "application/json"},
+	}
+}
+
+// Quarantined is a leave record that could not be published honestly, on the quarantine topic for a person to look at.
+type Quarantined struct {
+	CorpID       string
+	Reason       string    // what is wrong with the record, in words, without its values
+	Record       string    // the record's text, personal fields treated as FIELD_* says; empty when RecordBase64 is set
+	RecordBase64 string    // instead of Record where the text is not UTF-8
+	WindowStart  time.Time // the window that showed the record, as asked; UTC, whole seconds
+	WindowEnd    time.Time
+	ObservedAt   time.Time // on the connector's own clock; milliseconds
+}
+
+// QuarantineKey is the key of a quarantined record: <corpId>/<digest>, digest being that of the record's compacted JSON.
+func QuarantineKey(corpID, digest string) string { return corpID + "/" + digest }
+
+// JSON is the value on the quarantine topic: one flat object on one line.
+func (q Quarantined) JSON() []byte {
+	return encode(struct {
+		CorpID       string    `json:"corpId"`
+		Reason       string    `json:"reason"`
+		Record       string    `json:"record,omitempty"`
+		RecordBase64 string    `json:"recordBase64,omitempty"`
+		WindowStart  time.Time `json:"windowStart"`
+		WindowEnd    time.Time `json:"windowEnd"`
+		ObservedAt   stamp     `json:"observedAt"`
+	}{q.CorpID, q.Reason, q.Record, q.RecordBase64, q.WindowStart.UTC(), q.WindowEnd.UTC(), stamp(q.ObservedAt)})
+}
