@@ -1,0 +1,217 @@
+package dingtalktest
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// book holds all records. What is not visible yet waits apart, so that the two indexes hold exactly what a call may show, and a
+// window is two binary searches.
+type book struct {
+	version    uint64 // rises with every visible change
+	seq        uint64
+	waiting    index
+	byLeave    index
+	byOperated index
+	rows       map[identity]*row
+}
+
+// identity is a departure: userId and leaveTime in Unix seconds.
+type identity struct {
+	userID string
+	leave  int64
+}
+
+// record is a record as it is shown. It never changes once it is visible: an edit makes another one, so that a snapshot stays what it
+// was.
+type record struct {
+	Leaver
+	seq uint64 // order of becoming visible
+	row *row
+}
+
+// row is the truth about one identity; live counts its visible records.
+type row struct {
+	Departure
+	live int
+}
+
+func newBook() book {
+	return book{
+		waiting:    index{key: func(r *record) int64 { return r.VisibleAt.UnixMicro() }},
+		byLeave:    index{key: func(r *record) int64 { return r.LeaveTime.Unix() }},
+		byOperated: index{key: func(r *record) int64 { return r.OperatedAt.Unix() }},
+		rows:       map[identity]*row{},
+	}
+}
+
+func (b *book) leave(now time.Time, ls []Leaver) {
+	var visible, waiting []*record
+	for _, l := range ls {
+		r := &record{Leaver: l.clone().whole(now), seq: b.nextSeq()}
+		if r.VisibleAt.After(now) {
+			waiting = append(waiting, r)
+			continue
+		}
+		visible = append(visible, r)
+	}
+	b.waiting.add(waiting)
+	b.show(visible)
+}
+
+// ripen shows what has waited long enough, in the order of its time.
+func (b *book) ripen(now time.Time) {
+	due := slices.Clone(b.waiting.between(math.MinInt64, now.UnixMicro()))
+	if len(due) == 0 {
+		return
+	}
+	b.waiting.list = slices.Delete(b.waiting.list, 0, len(due))
+	for _, r := range due {
+		r.seq = b.nextSeq()
+	}
+	b.show(due)
+}
+
+func (b *book) edit(now time.Time, id identity, change func(*Leaver)) bool {
+	old, x := b.find(id)
+	if old == nil {
+		return false
+	}
+	l := old.Leaver.clone()
+	change(&l)
+	edited := &record{Leaver: l.whole(now), seq: old.seq}
+	if x == &b.waiting {
+		b.waiting.remove(old)
+	} else {
+		b.hide(old)
+	}
+	if edited.VisibleAt.After(now) {
+		b.waiting.add([]*record{edited})
+		return true
+	}
+	b.show([]*record{edited})
+	return true
+}
+
+func (b *book) remove(id identity) bool {
+	r, x := b.find(id)
+	switch {
+	case r == nil:
+		return false
+	case x == &b.waiting:
+		b.waiting.remove(r)
+	default:
+		b.hide(r)
+	}
+	return true
+}
+
+// departures are the rows that keep chooses, in order of leaveTime, then userId.
+func (b *book) departures(keep func(Departure) bool) []Departure {
+	ds := make([]Departure, 0, len(b.rows))
+	for _, w := range b.rows {
+		if keep(w.Departure) {
+			d := w.Departure
+			d.Leaver = d.Leaver.clone()
+			ds = append(ds, d)
+		}
+	}
+	slices.SortFunc(ds, func(x, y Departure) int {
+		return cmp.Or(x.LeaveTime.Compare(y.LeaveTime), cmp.Compare(x.UserID, y.UserID))
+	})
+	return ds
+}
+
+func (b *book) show(rs []*record) {
+	if len(rs) == 0 {
+		return
+	}
+	b.version++
+	for _, r := range rs {
+		id := identity{r.UserID, r.LeaveTime.Unix()}
+		w := b.rows[id]
+		if w == nil {
+			w = &row{}
+			b.rows[id] = w
+		}
+		w.Leaver, w.Removed = r.Leaver, false
+		w.LeaveTime = r.LeaveTime.Truncate(time.Second)
+		w.live++
+		r.row = w
+	}
+	b.byLeave.add(rs)
+	b.byOperated.add(rs)
+}
+
+func (b *book) hide(r *record) {
+	b.version++
+	b.byLeave.remove(r)
+	b.byOperated.remove(r)
+	r.row.live--
+	r.row.Removed = r.row.live == 0
+}
+
+// find is the newest record of id and the index where it was found.
+func (b *book) find(id identity) (*record, *index) {
+	for _, r := range slices.Backward(b.byLeave.between(id.leave, id.leave)) {
+		if r.UserID == id.userID {
+			return r, &b.byLeave
+		}
+	}
+	for _, r := range slices.Backward(b.waiting.list) {
+		if r.UserID == id.userID && r.LeaveTime.Unix() == id.leave {
+			return r, &b.waiting
+		}
+	}
+	return nil, nil
+}
+
+func (b *book) nextSeq() uint64 {
+	b.seq++
+	return b.seq
+}
+
+// index is records in order of key, then seq.
+type index struct {
+	key  func(*record) int64
+	list []*record
+}
+
+// bulk is from how many new records on sorting everything is cheaper than inserting each.
+const bulk = 64
+
+func (x *index) add(rs []*record) {
+	if len(rs) >= bulk {
+		x.list = append(x.list, rs...)
+		slices.SortFunc(x.list, x.compare)
+		return
+	}
+	for _, r := range rs {
+		i, _ := slices.BinarySearchFunc(x.list, r, x.compare)
+		x.list = slices.Insert(x.list, i, r)
+	}
+}
+
+func (x *index) remove(r *record) {
+	if i, ok := slices.BinarySearchFunc(x.list, r, x.compare); ok {
+		x.list = slices.Delete(x.list, i, i+1)
+	}
+}
+
+// between are the records with lo ≤ key ≤ hi: a part of the index itself, good until the next change.
+func (x *index) between(lo, hi int64) []*record {
+	search := func(key int64, after int) int {
+		i, _ := slices.BinarySearchFunc(x.list, key, func(r *record, key int64) int {
+			return cmp.Or(cmp.Compare(x.key(r), key), after)
+		})
+		return i
+	}
+	from, to := search(lo, +1), search(hi, -1)
+	return x.list[from:max(from, to)]
+}
+
+func (x *index) compare(r, s *record) int {
+	return cmp.Or(cmp.Compare(x.key(r), x.key(s)), cmp.Compare(r.seq, s.seq))
+}

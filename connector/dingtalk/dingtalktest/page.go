@@ -1,0 +1,168 @@
+package dingtalktest
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// page is the service itself: S15 to S17.
+func (s *Server) page(c *call) *answer {
+	s.book.ripen(c.now)
+	p := c.place
+	w := p.walk
+	v := w.view(&s.book)
+	from := p.begin(v)
+	n := w.size
+	if c.sw.ShortPages {
+		n = 1 + int(mix(w.salt, uint64(p.number))%uint64(w.size))
+	}
+	n = min(n, len(v.list)-from)
+	if p.blank {
+		n = 0
+	}
+	shown := make([]*record, n)
+	for i := range shown {
+		shown[i] = v.at(from + i)
+	}
+
+	token := lastToken(c.sw.LastToken)
+	if full := c.sw.FullLastPage && n == w.size; from+n < len(v.list) || full {
+		token = strconv.Quote(s.nextToken(c, from+n, shown))
+	}
+	a := newAnswer(200, jsonType, s.renderPage(token, shown, c.sw))
+	a.shown = shown
+	return a
+}
+
+// nextToken leads to the page that begins after offset records, the last of which ends shown.
+func (s *Server) nextToken(c *call, offset int, shown []*record) string {
+	p := c.place
+	if c.sw.RepeatToken && p.token != "" {
+		return p.token
+	}
+	next := &place{walk: p.walk, number: p.number + 1, offset: offset, after: p.after, blank: c.sw.EmptyPages && !p.blank}
+	if len(shown) > 0 {
+		next.after = shown[len(shown)-1]
+	}
+	return s.walks.give(p, next, s.random.Uint64(), c.now, c.sw.PageTokenTTL)
+}
+
+// lastToken is the JSON of nextToken on the last page, "" for none.
+func lastToken(kind LastToken) string {
+	switch kind {
+	case TokenNull:
+		return `null`
+	case TokenEmpty:
+		return `""`
+	case TokenZero:
+		return `"0"`
+	case TokenNumber:
+		return `0`
+	}
+	return ""
+}
+
+// renderPage is the body of a page, its keys in the documented order.
+func (s *Server) renderPage(token string, shown []*record, sw Switches) []byte {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	if token != "" {
+		b.WriteString(`"nextToken":` + token + `,`)
+	}
+	if sw.UnknownFields {
+		b.WriteString(`"traceInfo":{"nextToken":"1","records":[{"userId":"nobody"}]},`)
+	}
+	b.WriteString(`"records":`)
+	if len(shown) == 0 && sw.NullRecords {
+		b.WriteString(`null}`)
+		return b.Bytes()
+	}
+	b.WriteByte('[')
+	for i, r := range shown {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		renderRecord(&b, r, s.seed, sw)
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+// renderRecord is S19 and S20. What is mixed is mixed by record, the same each time.
+func renderRecord(b *bytes.Buffer, r *record, seed uint64, sw Switches) {
+	if len(r.Raw) > 0 {
+		b.Write(r.Raw)
+		return
+	}
+	chance := mix(seed, r.seq)
+	b.WriteString(`{"userId":`)
+	b.Write(encode(r.UserID))
+	renderField(b, "name", r.Name, sw.Name, maskName, chance>>8)
+	renderField(b, "stateCode", r.StateCode, sw.StateCode, maskDigits, chance>>16)
+	renderField(b, "mobile", r.Mobile, sw.Mobile, maskDigits, chance>>24)
+	b.WriteString(`,"leaveTime":"` + leaveTime(r.LeaveTime, sw.TimeFormat, chance>>32) + `"`)
+	if r.LeaveReason != "" {
+		b.WriteString(`,"leaveReason":`)
+		b.Write(encode(r.LeaveReason))
+	}
+	if sw.UnknownFields {
+		b.WriteString(`,"unionId":null,"extension":{"userId":"nobody","leaveTime":1,"list":[[],{}]}`)
+	}
+	b.WriteByte('}')
+}
+
+func renderField(b *bytes.Buffer, name string, value *string, p Presence, mask func(string) string, chance uint64) {
+	if p == FieldMixed {
+		p = Presences()[chance%5]
+	}
+	var text []byte
+	switch {
+	case p == FieldNull:
+		text = []byte("null")
+	case p == FieldEmpty:
+		text = []byte(`""`)
+	case p == FieldMissing || value == nil:
+		return
+	case p == FieldMasked:
+		text = encode(mask(*value))
+	default:
+		text = encode(*value)
+	}
+	b.WriteString(`,"` + name + `":`)
+	b.Write(text)
+}
+
+// maskDigits is DingTalk's 185xxxx7676.
+func maskDigits(s string) string {
+	if len(s) < 8 {
+		return "xxxx"
+	}
+	return s[:3] + "xxxx" + s[len(s)-4:]
+}
+
+func maskName(s string) string {
+	for _, first := range s {
+		return string(first) + "**"
+	}
+	return "**"
+}
+
+var beijing = time.FixedZone("", 8*60*60)
+
+func leaveTime(t time.Time, f TimeFormat, chance uint64) string {
+	if f == TimeMixed {
+		f = TimeFormats()[chance%4]
+	}
+	switch {
+	case f == TimeMinutes && t.Second() == 0:
+		return t.Format("2006-01-02T15:04Z")
+	case f == TimeMillis:
+		return t.Format("2006-01-02T15:04:05.000Z")
+	case f == TimeOffset:
+		return t.In(beijing).Format("2006-01-02T15:04:05-07:00")
+	case f == TimeZoneless:
+		return t.Format("2006-01-02T15:04:05")
+	}
+	return t.Format("2006-01-02T15:04:05Z")
+}

@@ -1,0 +1,61 @@
+package dingtalk
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Page is one page of leave records.
+type Page struct {
+	Records    []LeaveRecord // as DingTalk ordered them
+	First      bool          // the first page of the walk: whatever was collected before it is void
+	Last       bool          // no page follows: the walk is complete
+	ArrivedAt  time.Time     // our clock, when the page had been read
+	ServerTime time.Time     // DingTalk's clock, UTC, cut to whole seconds; zero if the answer did not say
+}
+
+// parsePage reads a page's records and its nextToken, "" if no page follows. A reason says why it is no page. Keys count in
+// their exact case, and only once: of two records one would be lost, of two tokens one may end the walk too early.
+func parsePage(o object) (records []LeaveRecord, token, reason string) {
+	list, n := o.get("records")
+	switch {
+	case n == 0:
+		return nil, "", "records is missing"
+	case n > 1:
+		return nil, "", "records is repeated"
+	}
+	var elements []json.RawMessage // null is an empty page
+	if err := json.Unmarshal(list, &elements); err != nil {
+		return nil, "", "records is not a list"
+	}
+	next, n := o.get("nextToken")
+	if n > 1 {
+		return nil, "", "nextToken is repeated"
+	}
+	token, ok := parseNextToken(next)
+	if !ok {
+		return nil, "", "nextToken is neither text nor digits"
+	}
+	for _, e := range elements {
+		records = append(records, parseRecord(e))
+	}
+	return records, token, ""
+}
+
+// parseNextToken is the token of the page that follows, "" if none does.
+func parseNextToken(v json.RawMessage) (token string, ok bool) {
+	switch {
+	case isMissing(v):
+		return "", true
+	case isDigits(v):
+		token = string(v)
+	default:
+		if token, ok = unquote(v); !ok {
+			return "", false
+		}
+	}
+	if token == firstToken {
+		return "", true
+	}
+	return token, true
+}
