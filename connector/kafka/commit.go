@@ -1,0 +1,182 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"departures/schema"
+)
+
+const (
+	// commitBound bounds everything before the end of a transaction: the broker has aborted it by then.
+	commitBound = transactionTimeout
+	// endBound bounds the end itself, kgo's own retries included.
+	endBound = 10 * time.Second
+	// commitGrace is what a transaction in progress still gets when its context ends: enough for an ordinary one, and short
+	// enough for SIGTERM to end the program within 5 s on a broker that hangs.
+	commitGrace = 1500 * time.Millisecond
+	// abortBound bounds the abort after a failed produce: a courtesy to readers, the next session's fence aborts anyway.
+	abortBound = time.Second
+	// whoBound is how long a fenced session looks for the newer one's record: between its fence and its barrier lie a few
+	// milliseconds, or a read_committed wait.
+	whoBound = 2 * time.Second
+)
+
+// Record is one record to commit. Topic is one of the three topics of Config; a record of the state topic goes to the
+// session's own partition, every other to the partition that its key picks. Its timestamp is our clock at the commit.
+type Record struct {
+	Topic   string
+	Key     string
+	Value   []byte // nil: a tombstone
+	Headers []schema.Header
+}
+
+const (
+	// recordOverhead and headerOverhead bound what a record takes beside its bytes: eight varints, and two for each header.
+	recordOverhead = 40
+	headerOverhead = 10
+)
+
+// Size is an upper bound of the bytes that the record takes in a batch, uncompressed. Commit takes a record whose Size is
+// not above the Topics.Max…Bytes of its topic.
+func (r Record) Size() int {
+	n := recordOverhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += headerOverhead + len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// Commit writes the records in one transaction: a read_committed reader sees all of them or none. No records are no
+// transaction. Commits of several callers are made one after the other.
+//
+// After an error the session is dead and nothing is known about the transaction: it may have been committed. Only the
+// caller's own ctx that ends while another commit is still in progress leaves the session as it was. *Fenced says that a
+// newer session owns the partition, *Refusal that a right is missing.
+func (s *Session) Commit(ctx context.Context, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	attempt := fmt.Sprintf("kafka: commit of %d records, not begun", len(records))
+	select {
+	case <-ctx.Done():
+	case <-s.closed:
+		return fmt.Errorf("%s: the session is closed", attempt)
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", attempt, err)
+	}
+	if s.dead != nil {
+		return fmt.Errorf("%s: the session has failed before: %w", attempt, s.dead)
+	}
+	if s.dead = s.commit(ctx, records); s.dead != nil {
+		return s.dead
+	}
+	return nil
+}
+
+// commit checks and writes the records.
+func (s *Session) commit(ctx context.Context, records []Record) error {
+	produced := make([]*kgo.Record, len(records))
+	for i, r := range records {
+		limit, known := s.limit(r.Topic)
+		switch {
+		case !known:
+			return fmt.Errorf("kafka: commit of %s: %s is none of the topics", r.Key, r.Topic)
+		case r.Size() > limit:
+			return fmt.Errorf("kafka: commit of %s: %d bytes are too many for topic %s, which takes %d", r.Key, r.Size(), r.Topic, limit)
+		}
+		produced[i] = &kgo.Record{Topic: r.Topic, Partition: s.partition, Key: []byte(r.Key), Value: r.Value}
+		for _, h := range r.Headers {
+			produced[i].Headers = append(produced[i].Headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
+		}
+	}
+	if err := s.transact(ctx, produced); err != nil {
+		return s.explain(ctx, fmt.Sprintf("commit of %d records", len(records)), err)
+	}
+	return nil
+}
+
+// transact is one transaction: begin, produce, flush, every promise checked, end. A ctx that ends gives it commitGrace.
+func (s *Session) transact(ctx context.Context, records []*kgo.Record) error {
+	ctx, cancel := outlive(ctx, commitGrace, commitBound)
+	defer cancel()
+	defer s.cl.bind(ctx)()
+	if err := s.cl.BeginTransaction(); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := s.produce(ctx, records); err != nil {
+		s.abort(ctx)
+		return err
+	}
+	end, cancelEnd := context.WithTimeout(ctx, endBound)
+	defer cancelEnd()
+	defer s.cl.bind(end)()
+	// Here it becomes durable. A crash just before this line leaves an open transaction: no reader sees it, the next
+	// session's fence aborts it, and the same departures are fetched and published then. A crash just after it, or a lost
+	// answer, leaves events and state committed together: the next session restores that state and publishes none of it
+	// again. Which of the two it was is known only from the restored state, so nothing here tries a second time.
+	if err := s.cl.EndTransaction(end, kgo.TryCommit); err != nil {
+		return fmt.Errorf("end transaction, outcome unknown: %w", err)
+	}
+	return nil
+}
+
+// produce writes the records into the open transaction and returns once Kafka has acknowledged every one of them.
+// EndTransaction does not look whether a produce failed, and commits what is left.
+func (s *Session) produce(ctx context.Context, records []*kgo.Record) error {
+	promises := make(chan error, len(records)) // never blocks kgo, even when nobody listens any more
+	for _, r := range records {
+		s.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+			if err != nil {
+				err = fmt.Errorf("produce %s to %s: %w", r.Key, r.Topic, err)
+			}
+			promises <- err
+		})
+	}
+	flushErr := s.cl.Flush(ctx)
+	for range records {
+		select {
+		case err := <-promises:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("produce %d records: no answer: %w", len(records), context.Cause(ctx))
+		}
+	}
+	return flushErr
+}
+
+// abort ends the open transaction without its records, if that can be done at once. Its outcome changes nothing: the
+// session is dead, and what it left is unknown until the state is read again.
+func (s *Session) abort(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, abortBound)
+	defer cancel()
+	defer s.cl.bind(ctx)()
+	if s.cl.AbortBufferedRecords(ctx) == nil {
+		_ = s.cl.EndTransaction(ctx, kgo.TryAbort)
+	}
+}
+
+// explain finds out what an error of a transaction means: a missing right, a newer session, or an unknown outcome.
+func (s *Session) explain(ctx context.Context, attempt string, err error) error {
+	attempt = fmt.Sprintf("%s, state partition %d", attempt, s.partition)
+	if !maybeFenced(err) {
+		return s.cluster.failed(attempt, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, whoBound)
+	defer cancel()
+	if newer, ok := s.newerSession(ctx); ok {
+		return &Fenced{Partition: s.partition, By: newer, Err: err}
+	}
+	return s.cluster.failed(attempt, err) // our own record is the newest: the transaction timed out, or the id expired
+}

@@ -1,0 +1,41 @@
+package kafka
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// javaDefault places a keyed record as Java's default partitioner does: murmur2 of the key, & 0x7fffffff, modulo the count.
+var javaDefault = kgo.StickyKeyPartitioner(nil)
+
+// Partition is the state partition in which an organisation lives: murmur2(corpID) & 0x7fffffff modulo the count in meta.
+// It may be asked once Prepare has succeeded, and gives -1 before.
+func (c *Cluster) Partition(corpID string) int32 {
+	t := c.topics.Load()
+	if t == nil {
+		return -1
+	}
+	return int32(javaDefault.ForTopic("").Partition(&kgo.Record{Key: []byte(corpID)}, t.Partitions))
+}
+
+// partitioner sends state records where their Partition says, and every other record where the part of its key says that
+// partitionKey gives.
+type partitioner struct {
+	stateTopic   string
+	partitionKey func(key []byte) []byte
+}
+
+// ForTopic is the rule for one topic.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.stateTopic {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return byPartOfKey{javaDefault.ForTopic(topic), p.partitionKey}
+}
+
+type byPartOfKey struct {
+	kgo.TopicPartitioner
+	part func(key []byte) []byte
+}
+
+// Partition hashes the part of the key instead of the key.
+func (b byPartOfKey) Partition(r *kgo.Record, n int) int {
+	return b.TopicPartitioner.Partition(&kgo.Record{Key: b.part(r.Key)}, n)
+}

@@ -1,0 +1,168 @@
+package kafka
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// appearPause is how often a topic just created is looked for.
+const appearPause = 50 * time.Millisecond
+
+// createMissing creates what is missing, or says that it is missing.
+func (p *preparation) createMissing(ctx context.Context) error {
+	for _, w := range p.wanted() {
+		if _, ok := p.found[w.name]; ok {
+			continue
+		}
+		if !p.cfg.CreateTopics {
+			p.fault("topic %s does not exist and CREATE_TOPICS is false: create it with %d partitions and %s, or correct %s",
+				w.name, w.partitions, w.settings(), w.variable)
+			continue
+		}
+		if len(p.faults) > 0 {
+			continue
+		}
+		if err := p.create(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create creates one topic and waits until every partition has a leader.
+func (p *preparation) create(ctx context.Context, w wantedTopic) error {
+	configs := map[string]*string{}
+	for k, v := range w.configs {
+		configs[k] = &v
+	}
+	attempt := fmt.Sprintf("create topic %s with %d partitions and %s", w.name, w.partitions, w.settings())
+	// Replication -1 is the broker's default: a number of our own would be wrong on one cluster or the other.
+	resp, err := p.adm.CreateTopic(ctx, w.partitions, -1, configs, w.name)
+	switch {
+	case err == nil:
+		p.log.Warn("created topic "+w.name+": it keeps what it holds for ever", "partitions", w.partitions, "settings", w.settings(),
+			"replication_factor", resp.ReplicationFactor)
+	case errors.Is(err, kerr.TopicAlreadyExists): // another instance was faster
+	case errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidReplicationFactor), errors.Is(err, kerr.InvalidConfig),
+		errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidTopicException), errors.Is(err, kerr.UnsupportedVersion):
+		p.fault("%s: %v %s: create it by hand, or correct %s", attempt, err, resp.ErrMessage, w.variable)
+		return nil
+	default:
+		return p.note(attempt, err)
+	}
+	return p.appear(ctx, w)
+}
+
+// appear waits until a created topic is known with a leader for every partition.
+func (p *preparation) appear(ctx context.Context, w wantedTopic) error {
+	for {
+		meta, err := p.adm.Metadata(uncached(ctx), w.name)
+		if err != nil {
+			return p.note("look for topic "+w.name, err)
+		}
+		if detail := meta.Topics[w.name]; detail.Err == nil && len(detail.Partitions) > 0 && led(detail) {
+			p.found[w.name] = detail
+			return nil
+		}
+		select {
+		case <-time.After(appearPause):
+		case <-ctx.Done():
+			return fmt.Errorf("kafka: topic %s was created but has no leader yet: %w", w.name, ctx.Err())
+		}
+	}
+}
+
+// uncached makes kadm ask the broker: kgo would repeat for metadataMinAge that there is no such topic.
+func uncached(ctx context.Context) context.Context { return kadm.WithAuthorizedOps(ctx) }
+
+// led says whether every partition has a leader.
+func led(t kadm.TopicDetail) bool {
+	for _, partition := range t.Partitions {
+		if partition.Err != nil || partition.Leader < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// verify refuses a topic whose settings would break the promise, and warns about what only weakens it. One topic at a time:
+// kadm does not say for which of several the right DescribeConfigs is missing.
+func (p *preparation) verify(ctx context.Context, w wantedTopic) error {
+	attempt := "describe the settings of topic " + w.name
+	described, err := p.adm.DescribeTopicConfigs(ctx, w.name)
+	if err == nil && len(described) == 1 {
+		err = described[0].Err
+	}
+	if err == nil && len(described) != 1 {
+		err = errors.New("no answer for it")
+	}
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		p.fault("%s: %v: grant DescribeConfigs on Topic %s", attempt, err, w.name)
+		return nil
+	}
+	if err != nil {
+		return p.note(attempt, err)
+	}
+	has := settings(described[0])
+	policy := has["cleanup.policy"]
+	if w.name == p.cfg.StateTopic && policy != "compact" {
+		p.fault("topic %s has cleanup.policy=%s, which would lose state: set it to exactly compact, or correct STATE_TOPIC", w.name, policy)
+	}
+	if w.name != p.cfg.StateTopic && policy != "compact" && has["retention.ms"] != "-1" {
+		p.log.Warn("topic "+w.name+" forgets: what is older than retention.ms is deleted", "retention.ms", has["retention.ms"])
+	}
+	p.compareReplicas(w, has["min.insync.replicas"])
+	p.limit(w, has["max.message.bytes"])
+	return nil
+}
+
+// limit reads the topic's size limit.
+func (p *preparation) limit(w wantedTopic, maxMessageBytes string) {
+	n, err := strconv.Atoi(maxMessageBytes)
+	switch {
+	case err != nil: // not said: Kafka's default
+		n = kgoMaxBatch
+	case n < leastMessageBytes:
+		p.fault("topic %s has max.message.bytes=%d: raise it to %d at least", w.name, n, leastMessageBytes)
+	}
+	*w.limit = limitFrom(n)
+}
+
+// compareReplicas warns where the acknowledgement of all replicas promises less, or asks more, than it seems.
+func (p *preparation) compareReplicas(w wantedTopic, minInsync string) {
+	need, err := strconv.Atoi(minInsync)
+	if err != nil {
+		return
+	}
+	have := len(p.found[w.name].Partitions[0].Replicas)
+	switch {
+	case need > have:
+		p.log.Warn("topic "+w.name+" has fewer replicas than min.insync.replicas asks for", "replication_factor", have, "min.insync.replicas", need)
+	case have > 1 && need < 2:
+		p.log.Warn("topic "+w.name+" acknowledges what only one broker has: set min.insync.replicas to 2", "replication_factor", have, "min.insync.replicas", need)
+	}
+}
+
+// settings are the configs in words, for messages.
+func (w wantedTopic) settings() string {
+	s := "retention.ms=" + w.configs["retention.ms"]
+	if policy, ok := w.configs["cleanup.policy"]; ok {
+		s = "cleanup.policy=" + policy + ", " + s
+	}
+	return s
+}
+
+// topicID is a topic id as Kafka's own tools print it; empty if the broker gave none.
+func topicID(id kadm.TopicID) string {
+	if id == (kadm.TopicID{}) {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
