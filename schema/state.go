@@ -139,7 +139,8 @@ type Checkpoint struct {
 	// HighWaterMark: everything that DingTalk showed with a leaveTime up to here is published. It is the end of the last
 	// window that was walked completely, not the latest leaveTime seen. Never later than now, never back.
 	HighWaterMark time.Time `json:"highWaterMark"`
-	// ReconciledThrough is the same for the reconcile walk.
+	// ReconciledThrough is the same for the reconcile walk. During a first catch-up it may be later than HighWaterMark: there
+	// is nothing to reconcile yet, and it says nothing of completeness.
 	ReconciledThrough time.Time `json:"reconciledThrough"`
 	// Floor is START: what left before it is not published. It moves by an operator's word only.
 	Floor time.Time `json:"floor"`

@@ -1,0 +1,221 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"departures/connector/dingtalk"
+	"departures/connector/kafka"
+	"departures/connector/walk"
+)
+
+// healthySession is how long a session must have lived for the pauses before a new one to begin short again.
+const healthySession = 10 * time.Minute
+
+// openingGrace is how long a session may take to open before the loop counts as stuck; a restore that makes no progress ends
+// much sooner by itself.
+const openingGrace = 5 * time.Minute
+
+// Wire is how the connector reaches the outside; the zero value is the ordinary network. Tests and the demo put a simulated
+// DingTalk, or a cable that can be cut, in its place.
+type Wire struct {
+	DingTalk http.RoundTripper
+	Kafka    func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Runner is one instance of the connector.
+type Runner struct {
+	cfg     Config
+	cluster *kafka.Cluster
+	topics  kafka.Topics // once Kafka is prepared
+	orgs    []*organisation
+	board   *board
+	log     *slog.Logger
+}
+
+// New makes an instance of the connector; it dials nothing.
+func New(cfg Config, wire Wire, log *slog.Logger) (*Runner, error) {
+	cfg.Kafka.Log = log
+	cfg.Kafka.Dial = wire.Kafka
+	cluster, err := kafka.New(cfg.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{cfg: cfg, cluster: cluster, board: newBoard(), log: log}
+	for _, o := range cfg.Orgs {
+		o.DingTalk.Transport = wire.DingTalk
+		o.DingTalk.Log = log
+		r.orgs = append(r.orgs, &organisation{Org: o, client: dingtalk.New(o.DingTalk)})
+	}
+	return r, nil
+}
+
+// Status is a copy of what the connector says about itself at this moment.
+func (r *Runner) Status() Status { return *r.board.current.Load() }
+
+// Run polls the organisations whose state partition is assigned to this instance, until ctx ends (nil) or a person must act
+// (a *Refusal or *kafka.Refusal). It returns within five seconds of the end of ctx, whatever hangs.
+func (r *Runner) Run(ctx context.Context) error {
+	err := r.run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (r *Runner) run(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	holdings := newHoldings(r.hold, end)
+	defer holdings.keep(ctx, nil)
+	for assigned, err := range r.cluster.Assigned(ctx) {
+		if err != nil {
+			end(err)
+			break
+		}
+		r.log.Info("assigned", "partitions", assigned)
+		inhabited := slices.DeleteFunc(slices.Clone(assigned), func(p int32) bool { return len(r.living(p)) == 0 })
+		for _, gone := range holdings.keep(ctx, inhabited) {
+			r.forget(gone)
+		}
+		r.board.change(func(s *Status) { s.Joined = true })
+	}
+	return context.Cause(ctx)
+}
+
+// prepare waits for Kafka as long as it takes.
+func (r *Runner) prepare(ctx context.Context) error {
+	pauses := doubling(sessionLost.pause, sessionLost.most)
+	for said := ""; ; {
+		topics, err := r.cluster.Prepare(ctx)
+		if err == nil {
+			r.topics = topics
+			r.board.change(func(s *Status) { s.Kafka = "" })
+			return nil
+		}
+		if ctx.Err() != nil || verdict(sessionError{err}).do == refuse {
+			return err
+		}
+		if text := err.Error(); text != said { // the same trouble is said once, not every few seconds
+			said = text
+			r.log.Warn("Kafka cannot be used yet; waiting for it", "err", err)
+		}
+		r.board.change(func(s *Status) { s.Kafka = fmt.Sprintf("Kafka cannot be used yet: %v", err) })
+		if err := sleep(ctx, pauses.NextBackOff()); err != nil {
+			return err
+		}
+	}
+}
+
+// living is the organisations that live in a state partition.
+func (r *Runner) living(partition int32) []*organisation {
+	return slices.DeleteFunc(slices.Clone(r.orgs), func(o *organisation) bool { return r.cluster.Partition(o.CorpID) != partition })
+}
+
+// hold keeps a session open on a state partition while it is ours: whatever ends one, the next begins by the same code as the
+// first. It returns an error only when a person must act.
+func (r *Runner) hold(ctx context.Context, partition int32) error {
+	log := r.log.With("partition", partition)
+	lost, aside := doubling(sessionLost.pause, sessionLost.most), doubling(fenced.pause, fenced.most)
+	for {
+		opened := time.Now()
+		err := r.serve(ctx, partition, log)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(opened) >= healthySession {
+			lost.Reset()
+			aside.Reset()
+		}
+		v := verdict(err)
+		if v.do == refuse {
+			return err
+		}
+		pauses := lost
+		if v.do == standAside {
+			pauses = aside
+		}
+		pause := pauses.NextBackOff()
+		log.Warn("Kafka: "+v.name+"; opening a new session", "err", err, "again_in", pause.Round(time.Millisecond))
+		r.eachOrg(partition, func(o *OrgStatus) {
+			o.Trouble = fmt.Sprintf("%s: %v", v.name, err)
+			o.MovesBefore = time.Now().Add(pause + loopGrace)
+		})
+		if sleep(ctx, pause) != nil {
+			return nil
+		}
+	}
+}
+
+// serve opens one session and polls the partition's organisations side by side until the first of them loses it.
+func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) error {
+	orgs := r.living(partition)
+	r.eachOrg(partition, func(o *OrgStatus) {
+		o.Partition = partition
+		o.MovesBefore = time.Now().Add(openingGrace)
+	})
+	states := restoreFor(orgs)
+	session, err := r.cluster.Open(ctx, partition, states.restore)
+	if err != nil {
+		return sessionError{fmt.Errorf("session on state partition %d: %w", partition, err)}
+	}
+	defer session.Close()
+	log.Info("session open")
+	group, ctx := errgroup.WithContext(ctx)
+	for _, o := range orgs {
+		group.Go(func() error {
+			p := r.poller(o, session, states[o.CorpID].ledger, log)
+			cp, err := r.begin(ctx, p, states[o.CorpID].checkpoint)
+			if err != nil {
+				return err
+			}
+			r.eachOrg(partition, func(o *OrgStatus) { o.Trouble = "" })
+			return p.run(ctx, cp)
+		})
+	}
+	return group.Wait()
+}
+
+func (r *Runner) poller(o *organisation, session *kafka.Session, ledger *walk.Ledger, log *slog.Logger) *poller {
+	return &poller{
+		org:     o,
+		session: session,
+		encoder: encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: r.topics},
+		ledger:  ledger,
+		limits: walk.Limits{
+			PollInterval:      r.cfg.PollInterval,
+			Overlap:           r.cfg.Overlap,
+			ReconcileInterval: r.cfg.ReconcileInterval,
+			Lookback:          r.cfg.Lookback,
+			Endless:           !o.DingTalk.EndTime,
+		},
+		clock: newClock(),
+		board: r.board,
+		log:   log.With("corp_id", o.CorpID),
+	}
+}
+
+func (r *Runner) eachOrg(partition int32, f func(*OrgStatus)) {
+	for _, o := range r.living(partition) {
+		r.board.changeOrg(o.CorpID, f)
+	}
+}
+
+// forget takes the organisations of a partition that is no longer ours off the status.
+func (r *Runner) forget(partition int32) {
+	r.board.change(func(s *Status) {
+		for _, o := range r.living(partition) {
+			delete(s.Orgs, o.CorpID)
+		}
+	})
+}

@@ -1,0 +1,190 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"departures/connector/kafka"
+	"departures/connector/walk"
+	"departures/schema"
+)
+
+// restored is what the state topic holds of one organisation.
+type restored struct {
+	checkpoint *schema.Checkpoint // nil: it was never started
+	ledger     *walk.Ledger
+}
+
+// restoring collects the organisations of one state partition, by corpId, while the partition is read.
+type restoring map[string]*restored
+
+func restoreFor(orgs []*organisation) restoring {
+	r := restoring{}
+	for _, o := range orgs {
+		r[o.CorpID] = &restored{ledger: walk.NewLedger()}
+	}
+	return r
+}
+
+// restore takes one state record, oldest first; a nil value takes an earlier record of the key away. A record of ours that
+// cannot be read refuses the start: a default in its place would publish everything again. Organisations that are not
+// configured, and kinds of record that a compatible newer version may have added, are passed over.
+func (r restoring) restore(key string, value []byte) error {
+	kind, corpID := schema.StateKey(key)
+	org, ours := r[corpID]
+	if !ours {
+		return nil
+	}
+	switch kind {
+	case schema.KindCheckpoint:
+		if value == nil {
+			org.checkpoint = nil
+			return nil
+		}
+		cp, err := schema.ParseCheckpoint(value)
+		if err != nil {
+			return unreadable(key, err)
+		}
+		org.checkpoint = &cp
+	case schema.KindPublished, schema.KindQuarantined:
+		if value == nil {
+			org.ledger.Remove(walk.IDOf(key))
+			return nil
+		}
+		entry, err := schema.ParseLedgerEntry(value)
+		if err != nil {
+			return unreadable(key, err)
+		}
+		org.ledger.Add(walk.IDOf(key), contentOf(entry.Digest))
+	}
+	return nil
+}
+
+func unreadable(key string, err error) error {
+	return refusef("state record %q cannot be read (%v): the state was written by something else, or by a newer version: use that version, or a STATE_TOPIC of its own", key, err)
+}
+
+// begin is the checkpoint that the organisation's walk goes on from. One that was never started gets its first checkpoint,
+// committed before DingTalk is asked anything: otherwise START=now would slide with every restart before the first success.
+func (r *Runner) begin(ctx context.Context, p *poller, found *schema.Checkpoint) (schema.Checkpoint, error) {
+	if found != nil {
+		return *found, nil
+	}
+	if err := r.mayBegin(ctx, p.org.Org); err != nil {
+		return schema.Checkpoint{}, err
+	}
+	cp := firstCheckpoint(p.org.Org, r.cfg.Start, time.Now())
+	if err := p.session.Commit(ctx, []kafka.Record{p.encoder.checkpoint(cp)}); err != nil {
+		return cp, sessionError{fmt.Errorf("commit of the first checkpoint: %w", err)}
+	}
+	p.log.Info("first checkpoint", "high_water_mark", cp.HighWaterMark)
+	return cp, nil
+}
+
+func firstCheckpoint(o Org, start Start, now time.Time) schema.Checkpoint {
+	at := start.At(now)
+	return schema.Checkpoint{HighWaterMark: at, ReconciledThrough: at, Floor: at, ObservedAt: now, AppKeyDigest: o.AppKeyDigest}
+}
+
+// mayBegin refuses a first checkpoint where none is wanted: without START, or where the same app already publishes under
+// another corpId, which is a mistyped corpId and would publish everything again under other keys.
+func (r *Runner) mayBegin(ctx context.Context, o Org) error {
+	var faults []string
+	other, err := r.publishedElsewhere(ctx, o)
+	if err != nil {
+		return sessionError{fmt.Errorf("look for the app's other checkpoints in %s: %w", r.cfg.Kafka.StateTopic, err)}
+	}
+	if other != "" {
+		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s, but the same DINGTALK_APP_KEY already publishes as organisation %s: correct DINGTALK_CORP_ID, or use an app of that organisation, or another STATE_TOPIC and EVENTS_TOPIC",
+			o.CorpID, r.cfg.Kafka.StateTopic, other))
+	}
+	if r.cfg.Start.IsZero() {
+		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s and START is not set: set START to now, a time, or a duration back such as 8736h (or correct STATE_TOPIC if there should be a checkpoint); `departures state init` writes a first checkpoint by hand",
+			o.CorpID, r.cfg.Kafka.StateTopic))
+	}
+	if len(faults) > 0 {
+		return &Refusal{Faults: faults}
+	}
+	return nil
+}
+
+// publishedElsewhere is the corpId of another organisation that the same app published departures for, or empty. A checkpoint
+// without a ledger entry does not count: a first run with a mistyped corpId must not lock the app key out.
+func (r *Runner) publishedElsewhere(ctx context.Context, o Org) (string, error) {
+	checkpoints, published := map[string]bool{}, map[string]bool{}
+	err := r.cluster.ReadState(ctx, nil, func(_ int32, key string, value []byte) error {
+		kind, corpID := schema.StateKey(key)
+		switch {
+		case corpID == o.CorpID || value == nil:
+		case kind == schema.KindPublished:
+			published[corpID] = true
+		case kind == schema.KindCheckpoint:
+			cp, err := schema.ParseCheckpoint(value)
+			checkpoints[corpID] = err == nil && cp.AppKeyDigest == o.AppKeyDigest
+		}
+		return nil
+	})
+	for _, corpID := range slices.Sorted(maps.Keys(checkpoints)) {
+		if checkpoints[corpID] && published[corpID] {
+			return corpID, err
+		}
+	}
+	return "", err
+}
+
+// Init writes `meta` and a first checkpoint at START for every organisation that has none, and returns a line for each of what
+// it did. It is how a deliberate new start beside a non-empty events topic is made, or how a state is bound to an events topic
+// that was created anew; a checkpoint and a ledger that exist stay as they are.
+func Init(ctx context.Context, cfg Config, wire Wire, log *slog.Logger) ([]string, error) {
+	cfg.Kafka.Init = true
+	r, err := New(cfg, wire, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	// Every partition that already has a meta is opened too: one left with a stale meta would refuse the next start.
+	partitions := slices.Clone(r.topics.MetaPartitions)
+	for _, o := range r.orgs {
+		partitions = append(partitions, r.cluster.Partition(o.CorpID))
+	}
+	slices.Sort(partitions)
+	var done []string
+	for _, p := range slices.Compact(partitions) {
+		lines, err := r.initPartition(ctx, p)
+		done = append(done, lines...)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func (r *Runner) initPartition(ctx context.Context, partition int32) (done []string, err error) {
+	orgs := r.living(partition)
+	states := restoreFor(orgs)
+	session, err := r.cluster.Open(ctx, partition, states.restore)
+	if err != nil {
+		return nil, fmt.Errorf("session on state partition %d: %w", partition, err)
+	}
+	defer session.Close()
+	for _, o := range orgs {
+		state := states[o.CorpID]
+		cp, err := r.begin(ctx, r.poller(o, session, state.ledger, r.log), state.checkpoint)
+		if err != nil {
+			return done, err
+		}
+		verb := "starts at"
+		if state.checkpoint != nil {
+			verb = "keeps its checkpoint:"
+		}
+		done = append(done, fmt.Sprintf("organisation %s %s high-water mark %s, floor %s, %d entries in the ledger", o.CorpID, verb,
+			cp.HighWaterMark.Format(time.RFC3339), cp.Floor.Format(time.RFC3339), state.ledger.Len()))
+	}
+	return done, nil
+}

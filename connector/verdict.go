@@ -1,0 +1,166 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"departures/connector/dingtalk"
+	"departures/connector/kafka"
+)
+
+// action is what becomes of the walk, the session or the program after an error.
+type action int
+
+const (
+	askAgain    action = iota // the same page again, after a pause; the Kafka session is untouched
+	restartWalk               // the same window again from its first page, after a pause
+	tooOld                    // DingTalk refused the window's start, if the window is old enough for that
+	reopen                    // throw the session away and open a new one, after a pause
+	standAside                // the same, but another instance owns the state: the pause doubles up to minutes
+	refuse                    // a person must act: end the program
+	stopped                   // we were told to stop
+)
+
+// ruling is what to do about an error.
+type ruling struct {
+	name   string // for people
+	do     action
+	pause  time.Duration // the first pause; it doubles from one error to the next
+	most   time.Duration // the longest pause
+	steady int           // so many pauses in a row before they begin to double
+	fix    string        // what a person can do about it, empty where time heals it
+}
+
+// Verdicts that answer DingTalk. The pauses are DingTalk's own figures where it documents one (one second after a QPS limit,
+// a minute after a per-minute limit, five minutes after an IP ban).
+var (
+	transient   = &ruling{name: "wait", do: askAgain, pause: time.Second, most: time.Minute}
+	throttled   = &ruling{name: "throttled", do: askAgain, pause: time.Second, most: time.Minute, steady: 8}
+	perMinute   = &ruling{name: "throttled for a minute", do: askAgain, pause: time.Minute, most: 5 * time.Minute, steady: 8}
+	banned      = &ruling{name: "IP address banned", do: askAgain, pause: 5 * time.Minute, most: 5 * time.Minute}
+	quota       = &ruling{name: "monthly quota used up", do: askAgain, pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
+	deadToken   = &ruling{name: "token refused", do: askAgain, pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
+	credentials = &ruling{name: "credentials refused", do: askAgain, pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
+	permission  = &ruling{name: "permission missing", do: askAgain, pause: time.Minute, most: 5 * time.Minute, fix: "grant the app the permission Contact.Common.Read in DingTalk's console"}
+	whiteList   = &ruling{name: "IP address not on the white list", do: askAgain, pause: time.Minute, most: 5 * time.Minute, fix: "add this host's public address to the app's server IP list in DingTalk's console"}
+	nextToken   = &ruling{name: "walk restarted", do: restartWalk, pause: time.Second, most: time.Minute}
+	badRequest  = &ruling{name: "window refused", do: tooOld, pause: time.Second, most: time.Minute}
+)
+
+// Verdicts that answer Kafka, and the two that end it.
+var (
+	sessionLost = &ruling{name: "session lost", do: reopen, pause: time.Second, most: 5 * time.Second}
+	fenced      = &ruling{name: "fenced", do: standAside, pause: time.Second, most: 5 * time.Minute}
+	refused     = &ruling{name: "refused", do: refuse}
+	ending      = &ruling{name: "stopped", do: stopped}
+)
+
+// byCode is DingTalk's error codes, whatever HTTP status they come with: the same code comes with several, throttling is a 403
+// and an expired token a 400. A code that is not here is transient.
+//
+// Source: DingTalk's table of global error codes and the codes of the contact and OAuth 2 modules.
+var byCode = map[string]*ruling{
+	"InvalidAuthentication":                 deadToken, // the client has already tried a new token
+	"AuthenticationFailed.MissingParameter": deadToken,
+
+	"invalidClientIdOrSecret": credentials,
+	"invalid.client":          credentials,
+	"unauthorized.client":     credentials,
+	"unsupported.grant.type":  credentials,
+
+	"Forbidden.AccessDenied.AccessTokenPermissionDenied": permission,
+	"Forbidden.AccessDenied.IpNotInWhiteList":            whiteList,
+
+	"Forbidden.AccessDenied.QpsLimitForApi":                  throttled,
+	"Forbidden.AccessDenied.QpsLimitForAppkeyAndApi":         throttled,
+	"Forbidden.AccessDenied.QpsLimitForSuitekeyAndOrgAndApi": throttled,
+	"qps.exceed.limit":  throttled,
+	"request.overlimit": throttled,
+	"systemError.busy":  throttled,
+	"Forbidden":         throttled, // the documentation allows permission or throttling
+	"Forbidden.AccessDenied.ApiCountLimitForOrg": quota,
+
+	"invalidParameter.param.invalid": badRequest,
+}
+
+// sessionError marks an error of the Kafka side, whatever it is: after it nothing is known of the session any more.
+type sessionError struct{ error }
+
+func (e sessionError) Unwrap() error { return e.error }
+
+// Refusal ends the program: only a person can go on from here. Every fault stands in it at once, each with its way out.
+type Refusal struct{ Faults []string }
+
+func (r *Refusal) Error() string { return strings.Join(r.Faults, "\n") }
+
+func refusef(format string, args ...any) *Refusal {
+	return &Refusal{Faults: []string{fmt.Sprintf(format, args...)}}
+}
+
+// verdict is the one place where an error is classified.
+func verdict(err error) *ruling {
+	var (
+		ours    *Refusal
+		kafkas  *kafka.Refusal
+		fence   *kafka.Fenced
+		session sessionError
+		token   *dingtalk.NextTokenError
+		answer  *dingtalk.Error
+	)
+	switch {
+	case errors.As(err, &ours), errors.As(err, &kafkas):
+		return refused
+	case errors.As(err, &fence):
+		return fenced
+	case errors.Is(err, context.Canceled):
+		return ending
+	case errors.As(err, &session):
+		return sessionLost
+	case errors.As(err, &token):
+		return nextToken
+	case errors.As(err, &answer):
+		return verdictOnAnswer(answer)
+	}
+	return transient // the network, a body cut short, an answer that is no page
+}
+
+func verdictOnAnswer(e *dingtalk.Error) *ruling {
+	switch {
+	case e.Banned:
+		return banned
+	case e.Empty && e.Status == http.StatusForbidden:
+		return throttled // by the documentation throttling or a missing permission
+	}
+	if r, known := byCode[e.Code]; known {
+		return r
+	}
+	switch {
+	case strings.HasPrefix(e.Code, "Forbidden.AccessDenied.QpsLimit"):
+		return throttled
+	case strings.HasPrefix(e.Code, "Forbidden.AccessDenied.QpmLimit"):
+		return perMinute
+	}
+	return transient
+}
+
+// fixFor is what a person can do about err, with the permissions that DingTalk says are missing.
+func (r *ruling) fixFor(err error) string {
+	var answer *dingtalk.Error
+	if errors.As(err, &answer) && len(answer.Scopes) > 0 {
+		return fmt.Sprintf("grant the app in DingTalk's console: %s", strings.Join(answer.Scopes, ", "))
+	}
+	return r.fix
+}
+
+// askedPause is how long DingTalk asked us to wait, zero if it did not.
+func askedPause(err error) time.Duration {
+	var answer *dingtalk.Error
+	if errors.As(err, &answer) {
+		return answer.RetryAfter
+	}
+	return 0
+}
