@@ -58,7 +58,13 @@ func New(cfg Config, wire Wire, log *slog.Logger) (*Runner, error) {
 }
 
 // Status is a copy of what the connector says about itself at this moment.
-func (r *Runner) Status() Status { return *r.board.current.Load() }
+func (r *Runner) Status() Status {
+	s := *r.board.current.Load()
+	if err := r.cluster.GroupError(); err != nil && s.Kafka == "" {
+		s.Kafka = fmt.Sprintf("no part in the consumer group: %v", err)
+	}
+	return s
+}
 
 // Run polls the organisations whose state partition is assigned to this instance, until ctx ends (nil) or a person must act
 // (a *Refusal or *kafka.Refusal). It returns within five seconds of the end of ctx, whatever hangs.
@@ -85,6 +91,9 @@ func (r *Runner) run(ctx context.Context) error {
 		}
 		r.log.Info("assigned", "partitions", assigned)
 		inhabited := slices.DeleteFunc(slices.Clone(assigned), func(p int32) bool { return len(r.living(p)) == 0 })
+		for _, p := range inhabited {
+			r.announce(p)
+		}
 		for _, gone := range holdings.keep(ctx, inhabited) {
 			r.forget(gone)
 		}
@@ -160,10 +169,7 @@ func (r *Runner) hold(ctx context.Context, partition int32) error {
 // serve opens one session and polls the partition's organisations side by side until the first of them loses it.
 func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) error {
 	orgs := r.living(partition)
-	r.eachOrg(partition, func(o *OrgStatus) {
-		o.Partition = partition
-		o.MovesBefore = time.Now().Add(openingGrace)
-	})
+	r.announce(partition)
 	states := restoreFor(orgs)
 	session, err := r.cluster.Open(ctx, partition, states.restore)
 	if err != nil {
@@ -209,6 +215,14 @@ func (r *Runner) eachOrg(partition int32, f func(*OrgStatus)) {
 	for _, o := range r.living(partition) {
 		r.board.changeOrg(o.CorpID, f)
 	}
+}
+
+// announce puts the organisations of a partition on the status: their session is about to open.
+func (r *Runner) announce(partition int32) {
+	r.eachOrg(partition, func(o *OrgStatus) {
+		o.Partition = partition
+		o.MovesBefore = time.Now().Add(openingGrace)
+	})
 }
 
 // forget takes the organisations of a partition that is no longer ours off the status.

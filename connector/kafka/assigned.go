@@ -66,6 +66,15 @@ func (c *Cluster) Assigned(ctx context.Context) iter.Seq2[[]int32, error] {
 	}
 }
 
+// GroupError is what keeps this instance from taking part in the group since it last did, nil while nothing does. Without the
+// group an empty set of partitions is no standby.
+func (c *Cluster) GroupError() error {
+	if err := c.group.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // member is this instance in the group.
 type member struct {
 	cluster    *Cluster
@@ -82,7 +91,7 @@ type member struct {
 	done    int           // the version that the body has come back from
 	back    chan struct{} // closed and replaced when done grows
 	fault   error
-	logged  map[string]bool // kinds of group errors
+	logged  map[string]bool // kinds of group errors since the group last worked
 }
 
 // join makes the client and lets it join. Records are never fetched: the group is used for the assignment alone.
@@ -170,8 +179,10 @@ func (m *member) change(f func()) int {
 
 // onAssigned is called with what is new, at every rebalance, often with nothing.
 func (m *member) onAssigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	m.cluster.group.Store(nil)
 	m.change(func() {
 		m.joined = true
+		clear(m.logged)
 		for _, p := range added[m.cluster.cfg.StateTopic] {
 			if int(p) < m.partitions { // the topic may have been enlarged; the state lives in the first ones
 				m.owned[p] = true
@@ -234,13 +245,14 @@ func (m *member) OnGroupManageError(err error) {
 		m.change(func() { m.fault = &Refusal{Faults: []string{fault}} })
 		return
 	}
+	m.cluster.group.Store(&err)
 	m.mu.Lock()
 	kind := errorKind(err)
 	seen := m.logged[kind]
 	m.logged[kind] = true
 	m.mu.Unlock()
 	if !seen {
-		m.cluster.log.Warn("group "+m.cluster.cfg.Group+": trying again until it works; the same kind is not logged again", "err", err)
+		m.cluster.log.Warn("group "+m.cluster.cfg.Group+": trying again until it works", "err", err)
 	}
 }
 
@@ -275,8 +287,8 @@ func (m *member) leave() {
 	if m.cluster.cfg.InstanceID == "" {
 		ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
 		defer cancel()
-		if m.cl.LeaveGroupContext(ctx) != nil && ctx.Err() != nil {
-			m.cl.cancel() // the broker hangs: Close would wait for it
+		if err := m.cl.LeaveGroupContext(ctx); err != nil {
+			m.cluster.log.Warn("could not leave the group: the partitions stay ours until the session timeout", "err", err)
 		}
 		m.cl.close()
 		return

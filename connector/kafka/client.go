@@ -74,7 +74,7 @@ func (c *Cluster) clientOptions() ([]kgo.Opt, error) {
 		kgo.ClientID("departures"),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(metadataMinAge),
-		kgo.WithLogger(kslog.New(slog.New(atLeastWarn{c.log.Handler()}))),
+		kgo.WithLogger(kslog.New(slog.New(asDetail{c.log.Handler()}))),
 		kgo.Dialer(c.dial),
 	}
 	user, password := c.cfg.Username, c.cfg.Password
@@ -133,12 +133,19 @@ func (c *Cluster) dial(ctx context.Context, network, addr string) (net.Conn, err
 	return secure, nil
 }
 
-// atLeastWarn keeps franz-go's info lines, several a transaction, out of the log whatever its level.
-type atLeastWarn struct{ slog.Handler }
+// asDetail makes what franz-go warns of a line for debugging, and drops the rest, several lines a transaction. An absent broker is
+// worth one line, which is ours to write; franz-go writes one for each attempt to reach it.
+type asDetail struct{ slog.Handler }
 
-// Enabled hides everything below warn.
-func (h atLeastWarn) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+// Enabled hides everything below warn, and all of it unless debugging.
+func (h asDetail) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle writes the record at debug.
+func (h asDetail) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return h.Handler.Handle(ctx, r)
 }
 
 // outlive is a context that a signal does not cut short at once: it ends bound from now, or grace after ctx does.

@@ -79,6 +79,7 @@ type Cluster struct {
 	log     *slog.Logger
 	options []kgo.Opt // of every client
 	topics  atomic.Pointer[Topics]
+	group   atomic.Pointer[error] // see GroupError
 
 	restoreStall time.Duration // a restore without progress for so long is given up
 }

@@ -55,6 +55,7 @@ func TestReadState(t *testing.T) {
 		}
 		return sortedStrings(seen)
 	}
+	began := time.Now()
 	want := []string{
 		"00 checkpoint/corp=0", "00 published/corp/a deleted", "03 checkpoint/corp=3", "03 published/corp/a deleted",
 		"11 checkpoint/corp=11", "11 published/corp/a deleted",
@@ -64,6 +65,9 @@ func TestReadState(t *testing.T) {
 	}
 	if d := diff(read([]int32{3, 5}), want[2:4]); d != "" {
 		t.Error("partitions 3 and 5:" + d)
+	}
+	if took := time.Since(began); took > scanStall && !kafkatest.Real() {
+		t.Errorf("reading twice took %v: a control record at the end was waited for", took)
 	}
 	enough := errors.New("enough")
 	if err := c.ReadState(ctx, nil, func(int32, string, []byte) error { return enough }); err != enough {
@@ -115,6 +119,30 @@ func TestScanPastTheLastRecord(t *testing.T) {
 				t.Errorf("%d records, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestScanAsksTheLeader: of several brokers, the one that leads the partition must have answered.
+func TestScanAsksTheLeader(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 20*time.Second)
+	cfg := config(t, kafkatest.Brokers(t))
+	c := prepared(t, ctx, cfg)
+	meta, err := admin(t, cfg).Metadata(ctx, cfg.StateTopic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := meta.Topics[cfg.StateTopic].Partitions[0].Leader
+	for node, left := range map[int32]bool{leader: false, leader + 100: true} {
+		asker, err := c.client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.nothingLeft(ctx, asker, map[int32]int64{0: 1}, &fetchAnswers{since: map[int32]int{node: 2}})
+		asker.close()
+		if (err != nil) != left {
+			t.Errorf("broker %d answered, %d leads: %v", node, leader, err)
+		}
 	}
 }
 

@@ -163,6 +163,22 @@ func TestFencedWhileOpening(t *testing.T) {
 	}
 }
 
+// TestNobodyElse: a session whose barrier is there, but that never heard so, does not take itself for a newer one.
+func TestNobodyElse(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 20*time.Second)
+	cfg := config(t, kafkatest.Brokers(t))
+	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
+	for _, mark := range []int64{s.mark, -1} {
+		s.mark = mark
+		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		if by, ok := s.newerSession(short); ok {
+			t.Errorf("with mark %d: fenced by %+v", mark, by)
+		}
+		cancel()
+	}
+}
+
 // TestRestoreIsWhatWasCommitted lays before the barrier what takes offsets without being part of the state.
 func TestRestoreIsWhatWasCommitted(t *testing.T) {
 	t.Parallel()

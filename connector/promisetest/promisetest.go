@@ -21,7 +21,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
+	"departures/connector/kafka/kafkatest"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -40,86 +41,22 @@ type Account struct {
 func Read(ctx context.Context, brokers []string, topics Topics, opts ...kgo.Opt) (*Account, error) {
 	var a Account
 	for _, r := range []struct {
-		topic     string
-		isolation kgo.IsolationLevel
-		into      *[]*kgo.Record
+		topic string
+		read  func(context.Context, []string, string, ...kgo.Opt) ([]*kgo.Record, error)
+		into  *[]*kgo.Record
 	}{
-		{topics.Events, kgo.ReadCommitted(), &a.Events},
-		{topics.Events, kgo.ReadUncommitted(), &a.Attempts},
-		{topics.Quarantine, kgo.ReadCommitted(), &a.Quarantined},
-		{topics.State, kgo.ReadCommitted(), &a.State},
+		{topics.Events, kafkatest.ReadCommitted, &a.Events},
+		{topics.Events, kafkatest.ReadAttempts, &a.Attempts},
+		{topics.Quarantine, kafkatest.ReadCommitted, &a.Quarantined},
+		{topics.State, kafkatest.ReadCommitted, &a.State},
 	} {
-		records, err := readTopic(ctx, brokers, r.topic, r.isolation, opts)
+		records, err := r.read(ctx, brokers, r.topic, opts...)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", r.topic, err)
+			return nil, err
 		}
 		*r.into = records
 	}
 	return &a, nil
-}
-
-// readTopic reads a topic from its beginning to the last stable offset (or, uncommitted, to the high watermark) that it has when
-// asked.
-func readTopic(ctx context.Context, brokers []string, topic string, isolation kgo.IsolationLevel, opts []kgo.Opt) ([]*kgo.Record, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(brokers...),
-		kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(isolation),
-		kgo.FetchMaxWait(100 * time.Millisecond),
-		kgo.KeepControlRecords(),
-	}, opts...)...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	left, err := extents(ctx, kadm.NewClient(client), topic, isolation)
-	if err != nil {
-		return nil, err
-	}
-	var records []*kgo.Record
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return nil, err
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			end, unfinished := left[r.Partition]
-			if !unfinished || r.Offset >= end {
-				return
-			}
-			if r.Offset == end-1 {
-				delete(left, r.Partition)
-			}
-			if !r.Attrs.IsControl() {
-				records = append(records, r)
-			}
-		})
-	}
-	slices.SortStableFunc(records, func(a, b *kgo.Record) int { return int(a.Partition) - int(b.Partition) })
-	return records, nil
-}
-
-// extents gives the end of every partition that is not empty.
-func extents(ctx context.Context, admin *kadm.Client, topic string, isolation kgo.IsolationLevel) (map[int32]int64, error) {
-	list := admin.ListEndOffsets
-	if isolation == kgo.ReadCommitted() {
-		list = admin.ListCommittedOffsets
-	}
-	ends, err := list(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	return left, nil
 }
 
 // Departure is what identifies a departure: the value of an event, as far as the promise speaks of it.

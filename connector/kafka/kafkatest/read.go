@@ -81,6 +81,11 @@ func ReadCommitted(ctx context.Context, brokers []string, topic string, opts ...
 	return sorted(all), nil
 }
 
+// ReadAttempts is ReadCommitted with what was written and taken back again, up to the same end.
+func ReadAttempts(ctx context.Context, brokers []string, topic string, opts ...kgo.Opt) ([]*kgo.Record, error) {
+	return ReadCommitted(ctx, brokers, topic, append(opts, kgo.FetchIsolationLevel(kgo.ReadUncommitted()))...)
+}
+
 // settle waits until no transaction on the topic is between its commit, or abort, and the markers that tell readers.
 func settle(ctx context.Context, adm *kadm.Client, topic string) error {
 	for {
