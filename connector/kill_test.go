@@ -17,8 +17,8 @@ import (
 func TestKilledAtEveryRequestToKafka(t *testing.T) {
 	brokers := kafkatest.Brokers(t)
 	step := 1
-	if kafkatest.Real() || testing.Short() {
-		step = 3 // every third request, both ways: topics take a real broker longer
+	if testing.Short() {
+		step = 7
 	}
 	for _, when := range []kafkatest.When{kafkatest.NotApplied, kafkatest.Applied} {
 		t.Run(when.String(), func(t *testing.T) {

@@ -87,7 +87,7 @@ func (p *poller) poll(ctx context.Context, cp schema.Checkpoint, pr walk.Progres
 		p.log.Debug("window cut", windowAttrs(w), "records", len(got.records))
 		return cp, walk.Cut(pr, w, got.tally), nil
 	}
-	p.weather = weather{}
+	p.clear()
 	step := walk.Advance(cp, pr, p.ledger, w, got.records, p.now(), p.jittered())
 	next := step.Checkpoint
 	next.ObservedAt = got.arrived
@@ -99,7 +99,7 @@ func (p *poller) poll(ctx context.Context, cp schema.Checkpoint, pr walk.Progres
 	} else if err := p.beatIfDue(ctx, next); err != nil {
 		return cp, pr, err
 	}
-	p.walked(next, step)
+	p.walked(next, step, got)
 	if len(next.Gaps) > len(cp.Gaps) {
 		p.warnOfGaps(next)
 	}
@@ -178,12 +178,22 @@ func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, w walk.Window
 	return p.rest(ctx, cp, pause)
 }
 
-// answered says that DingTalk gave a page.
+// answered says that DingTalk gave a page. One page is no sign that a walk which was sent back to its first page goes well: that
+// page always comes.
 func (p *poller) answered() {
-	if p.weather.clear() {
-		p.log.Info("DingTalk answers again")
-		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
+	if p.weather.ruling != nextToken {
+		p.clear()
 	}
+}
+
+// clear says that things go well again, if they had not.
+func (p *poller) clear() {
+	if p.weather.ruling == nil {
+		return
+	}
+	p.weather = weather{}
+	p.log.Info("DingTalk answers again")
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 }
 
 // publish commits a step: its events, its quarantined records, a ledger entry for each, and the checkpoint, in one transaction.
@@ -285,15 +295,19 @@ func (p *poller) watchClocks() {
 }
 
 // walked publishes what a completely walked window changed.
-func (p *poller) walked(cp schema.Checkpoint, step walk.Step) {
+func (p *poller) walked(cp schema.Checkpoint, step walk.Step, got collected) {
+	repairs := 0
+	for _, r := range step.Publish {
+		repairs += got.sightings[r.Index].record.Repairs.Total()
+	}
 	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) {
 		o.Checkpoint = cp
 		o.LastWalk = time.Now()
 		o.Published += int64(len(step.Publish))
 		o.Quarantined += int64(len(step.Quarantine))
-		o.Changed += int64(step.Changed)
-		o.BeforeFloor += int64(step.BeforeFloor)
 		o.InTheFuture += int64(step.Future)
+		o.Repairs += int64(repairs)
+		o.Changed, o.BeforeFloor = step.Changed, step.BeforeFloor
 	})
 }
 

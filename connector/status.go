@@ -21,23 +21,23 @@ type Status struct {
 
 // OrgStatus is the state of one organisation of ours.
 type OrgStatus struct {
-	Partition    int32
-	Checkpoint   schema.Checkpoint // as last walked; zero before the session is open
-	LastWalk     time.Time         // when a walk was last completed, on our clock; zero before the first
-	FreshWithin  time.Duration     // a completed walk older than this means not ready
-	Trouble      string            // what stands in the way and what to do about it, empty when nothing does
-	MovesBefore  time.Time         // the loop promised to be back by then
-	ClocksApart  time.Duration     // how far DingTalk's clock is ahead of ours
-	Published    int64             // since the start of this process
-	Quarantined  int64             // since the start of this process
-	Changed      int64             // records seen that differ from what was published, since the start of this process
-	BeforeFloor  int64             // records shown from before the floor, since the start of this process
-	InTheFuture  int64             // departures published ahead of their leaveTime, since the start of this process
-	RepairedText int64             // fields with invalid UTF-8 replaced, or a key twice, since the start of this process
+	Partition   int32
+	Checkpoint  schema.Checkpoint // as last walked; zero before the session is open
+	LastWalk    time.Time         // when a walk was last completed, on our clock; zero before the first
+	FreshWithin time.Duration     // a completed walk older than this means not ready
+	Trouble     string            // what stands in the way and what to do about it, empty when nothing does
+	MovesBefore time.Time         // the loop promised to be back by then
+	ClocksApart time.Duration     // how far DingTalk's clock is ahead of ours
+	Published   int64             // departures, since the start of this process
+	Quarantined int64             // records, since the start of this process
+	InTheFuture int64             // of Published, ahead of their leaveTime
+	Repairs     int64             // put up with in published records: text that was not UTF-8, keys that came twice, numbers for text
+	Changed     int               // records of the last window that differ from what was published
+	BeforeFloor int               // records of the last window from before the floor
 }
 
-// Ready says whether the connector does its work: nil when every organisation of ours has a completed walk young enough, or
-// when it stands by; else the reason of each in words.
+// Ready is why the connector does not do its work, in words; empty when every organisation of ours has a completed walk young
+// enough, or when it stands by.
 func (s Status) Ready(now time.Time) (reasons []string) {
 	if s.Kafka != "" {
 		return []string{s.Kafka}
@@ -62,7 +62,7 @@ func (s Status) Ready(now time.Time) (reasons []string) {
 	return reasons
 }
 
-// Healthy says whether the loops move: nil when they do; else which one does not.
+// Healthy is which loops do not move; empty when all do.
 func (s Status) Healthy(now time.Time) (reasons []string) {
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
 		if o := s.Orgs[corpID]; now.After(o.MovesBefore) {

@@ -31,16 +31,6 @@ func (w *weather) pause(r *ruling, asked time.Duration) (d time.Duration, first 
 	return d, first
 }
 
-// clear says that things go well again, and whether they had not. A walk that was sent back to its first page is not well
-// before it is whole: its first page always comes.
-func (w *weather) clear() bool {
-	if w.ruling == nil || w.ruling.do == restartWalk {
-		return false
-	}
-	*w = weather{}
-	return true
-}
-
 // doubling gives pauses from first to most, each twice the one before and up to a quarter longer by chance, never shorter. It
 // never gives up.
 func doubling(first, most time.Duration) *backoff.ExponentialBackOff {

@@ -31,6 +31,9 @@ type Repairs struct {
 	InvalidText  int // optional fields with something that is no Unicode, now U+FFFD
 }
 
+// Total is how many things were put up with.
+func (r Repairs) Total() int { return r.RepeatedKeys + r.Numbers + r.InvalidText }
+
 // String names the record without its personal data; userId is none, by the rules of this program.
 func (r LeaveRecord) String() string {
 	if r.Unreadable != "" {
