@@ -96,6 +96,9 @@ func (c *Cluster) fault(attempt string, err error) string {
 
 // failed is err with the attempt it belongs to: a *Refusal if only a person can help.
 func (c *Cluster) failed(attempt string, err error) error {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal
+	}
 	if fault := c.fault(attempt, err); fault != "" {
 		return &Refusal{Faults: []string{fault}}
 	}

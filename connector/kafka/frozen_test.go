@@ -137,6 +137,28 @@ func TestFrozenGroup(t *testing.T) {
 			returnsWithin(t, stopBound, "leaving", a.leaves)
 		})
 	}
+	// The requests that a member sends before it is one.
+	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.FindCoordinator, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup} {
+		t.Run("at "+key.Name(), func(t *testing.T) {
+			t.Parallel()
+			ctx := within(t, 40*time.Second)
+			c, _, cutter := frozen(t, ctx)
+			reached := make(chan struct{})
+			cutter.OnCut(func(int16) {
+				cutter.Heal()
+				cutter.Freeze()
+				close(reached)
+			})
+			cutter.CutAt(1, kafkatest.Applied, int16(key))
+			a := own(t, ctx, c, nil)
+			if key == kmsg.LeaveGroup {
+				eventually(t, ctx, "it owns everything", func() bool { return shared(a) })
+				a.stop()
+			}
+			<-reached
+			returnsWithin(t, stopBound, "leaving", a.leaves)
+		})
+	}
 }
 
 func TestAbsentBroker(t *testing.T) {

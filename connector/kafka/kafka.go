@@ -22,7 +22,8 @@
 //
 // [*Refusal] needs a person. [*Fenced] says who took the partition. Every other error is worth another attempt, and after
 // one from [Session.Commit] it is unknown whether the transaction was committed: the session is dead, and only a new
-// [Cluster.Open] tells what is true. A commit is never repeated.
+// [Cluster.Open] tells what is true. A commit is never repeated. When a call's context ends, it returns soon, also on a
+// broker that hangs; its error then need not be the context's, since what ends is the client: look at the context itself.
 package kafka
 
 import (

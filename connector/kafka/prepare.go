@@ -77,12 +77,12 @@ func (c *Cluster) Prepare(ctx context.Context) (Topics, error) {
 // preparation is one run of Prepare.
 type preparation struct {
 	*Cluster
-	cl      *client
-	adm     *kadm.Client
-	found   map[string]kadm.TopicDetail
-	faults  []string
-	topics  Topics
-	hadLogs bool // the events topic was not empty before anything was created
+	cl        *client
+	adm       *kadm.Client
+	found     map[string]kadm.TopicDetail
+	faults    []string
+	topics    Topics
+	hadEvents bool // the events topic was not empty before anything was created
 }
 
 func (p *preparation) fault(format string, args ...any) {
@@ -177,8 +177,8 @@ func (p *preparation) lookIntoEvents(ctx context.Context) error {
 	if err != nil {
 		return p.note(attempt, err)
 	}
-	ends.Each(func(o kadm.ListedOffset) { p.hadLogs = p.hadLogs || o.Offset > 0 })
-	if _, ok := p.found[p.cfg.StateTopic]; !ok && p.hadLogs && !p.cfg.Init {
+	ends.Each(func(o kadm.ListedOffset) { p.hadEvents = p.hadEvents || o.Offset > 0 })
+	if _, ok := p.found[p.cfg.StateTopic]; !ok && p.hadEvents && !p.cfg.Init {
 		p.fault("%s", p.lostState("does not exist"))
 	}
 	return nil
@@ -201,7 +201,7 @@ func (p *preparation) readState(ctx context.Context) error {
 	}
 	p.faults = append(p.faults, unreadable...)
 	if len(metas) == 0 {
-		if len(unreadable) == 0 && p.hadLogs && !p.cfg.Init {
+		if len(unreadable) == 0 && p.hadEvents && !p.cfg.Init {
 			p.fault("%s", p.lostState("says nothing about them (no meta record in any partition)"))
 		}
 		return nil

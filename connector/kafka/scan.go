@@ -36,10 +36,7 @@ func (c *Cluster) scan(ctx context.Context, partitions []int32, each func(*kgo.R
 	defer asker.close()
 	defer asker.bind(ctx)()
 	ends, err := c.committedEnds(ctx, kadm.NewClient(asker.Client), partitions)
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return refuse("topic %s does not exist: correct STATE_TOPIC", c.cfg.StateTopic)
-	case err != nil:
+	if err != nil {
 		return c.failed("read topic "+c.cfg.StateTopic, err)
 	}
 	return c.scanTo(ctx, asker, ends, each)
@@ -111,6 +108,9 @@ func (c *Cluster) committedEnds(ctx context.Context, adm *kadm.Client, partition
 	stable, err := adm.ListCommittedOffsets(ctx, c.cfg.StateTopic)
 	if err != nil {
 		return nil, err
+	}
+	if none := stable[c.cfg.StateTopic][-1].Err; errors.Is(none, kerr.UnknownTopicOrPartition) { // so kadm says it of a whole topic
+		return nil, refuse("topic %s does not exist: correct STATE_TOPIC", c.cfg.StateTopic)
 	}
 	if err := errors.Join(starts.Error(), stable.Error()); err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"departures/schema"
@@ -108,13 +111,11 @@ func (s *Session) fence(ctx context.Context) error {
 		return err
 	}
 	ends, err := adm.ListEndOffsets(ctx, s.cluster.cfg.StateTopic)
-	if err == nil {
-		err = ends.Error()
+	end, ok := ends.Lookup(s.cluster.cfg.StateTopic, s.partition)
+	if err = errors.Join(err, end.Err); !ok || end.Err != nil { // what is wrong with other partitions is not our affair
+		return s.cluster.failed(attempt+", end offset", cmp.Or(err, error(kerr.UnknownTopicOrPartition)))
 	}
-	if err != nil {
-		return s.cluster.failed(attempt, err)
-	}
-	s.before = ends[s.cluster.cfg.StateTopic][s.partition].Offset
+	s.before = end.Offset
 	s.own = schema.Session{Instance: s.cluster.cfg.Instance, Since: time.Now()}
 	if s.own.ProducerID, s.own.Epoch, err = s.cl.ProducerID(ctx); err != nil {
 		return s.cluster.failed(attempt, err)
