@@ -7,9 +7,12 @@ import (
 	"departures/connector/walk"
 )
 
-// skewWarning is how far DingTalk's clock and ours may lie apart before a person should know: a host that is ten minutes
-// behind delays every departure ten minutes.
-const skewWarning = time.Minute
+// Further apart than skewWarning, DingTalk's clock and this host's are worth a word: a host that is ten minutes behind delays every
+// departure ten minutes. They agree again below skewCalm.
+const (
+	skewWarning = time.Minute
+	skewCalm    = 45 * time.Second
+)
 
 // clock tells the time of one organisation's walk within one session.
 type clock struct {
@@ -19,13 +22,12 @@ type clock struct {
 
 func newClock() *clock { return &clock{opened: time.Now()} }
 
-// read is the walk's time: the earlier of DingTalk's clock and ours, in whole seconds, never back within a session. skew is
-// how far DingTalk's clock is ahead of ours, zero while unknown.
-func (c *clock) read(skew time.Duration) walk.Clock {
+// read is the walk's time: the earlier of DingTalk's clock (where it is known) and ours, in whole seconds, never back within a session.
+func (c *clock) read(dingtalk time.Time, known bool) walk.Clock {
 	now := time.Now()
 	uptime := now.Sub(c.opened)
-	if skew < 0 {
-		now = now.Add(skew)
+	if known && dingtalk.Before(now) {
+		now = dingtalk
 	}
 	if now = now.UTC().Truncate(time.Second); now.After(c.last) {
 		c.last = now

@@ -19,8 +19,11 @@ import (
 const (
 	// leastDuration is the least interval and overlap: DingTalk's times are whole seconds.
 	leastDuration = time.Second
-	// leastTimeout is the least time for a call; no answer comes within less.
+	// leastTimeout is the least time for a call; no answer comes within less. Nobody waits longer than mostTimeout.
 	leastTimeout = time.Millisecond
+	mostTimeout  = time.Hour
+	// mostInterval bounds what is repeated: whoever polls less than once a day wants another program.
+	mostInterval = 24 * time.Hour
 	// mostOverlap and a day fit together into the longest window, seven days.
 	mostOverlap = 144 * time.Hour
 	// mostLookback is 364 days: DingTalk refuses what is older than 365.
@@ -114,7 +117,7 @@ func LoadConfig() (Config, error) {
 		Orgs:              []Org{i.org(e)},
 		Kafka:             i.kafka(e),
 		Start:             i.start(e.Start, time.Now()),
-		PollInterval:      i.duration(e.PollInterval, leastDuration, math.MaxInt64),
+		PollInterval:      i.duration(e.PollInterval, leastDuration, mostInterval),
 		Overlap:           i.duration(e.Overlap, leastDuration, mostOverlap),
 		ReconcileInterval: i.durationOrZero(e.ReconcileInterval, leastDuration),
 		Lookback:          i.duration(e.Lookback, leastDuration, mostLookback),
@@ -143,7 +146,7 @@ func (i *inspection) org(e environment) Org {
 			AppKey:  i.identifier(e.AppKey, ""),
 			Secret:  i.rereadSecret(e.AppSecret, e.AppSecretFile),
 			Rate:    i.rate(e.Rate),
-			Timeout: i.duration(e.Timeout, leastTimeout, math.MaxInt64),
+			Timeout: i.duration(e.Timeout, leastTimeout, mostTimeout),
 		},
 	}
 	if i.word(e.Token, "app", "corp") == "corp" {

@@ -27,9 +27,9 @@ type environment struct {
 	AppSecret     setting `envconfig:"DINGTALK_APP_SECRET" need:"required" desc:"the app's secret; or DINGTALK_APP_SECRET_FILE"`
 	AppSecretFile setting `envconfig:"DINGTALK_APP_SECRET_FILE" desc:"a file with the app's secret, read again when a token is renewed"`
 	Rate          setting `envconfig:"DINGTALK_RATE" default:"5" desc:"calls a second (standard edition allows 20)"`
-	Timeout       setting `envconfig:"DINGTALK_TIMEOUT" default:"30s" desc:"per call"`
+	Timeout       setting `envconfig:"DINGTALK_TIMEOUT" default:"30s" desc:"per call; at most 1h"`
 	Token         setting `envconfig:"DINGTALK_TOKEN" default:"app" desc:"app (/v1.0/oauth2/accessToken) or corp (/v1.0/oauth2/{corpId}/token)"`
-	EndTime       setting `envconfig:"DINGTALK_END_TIME" default:"always" desc:"always, never: whether endTime is sent"`
+	EndTime       setting `envconfig:"DINGTALK_END_TIME" default:"always" desc:"whether endTime is sent: always; or never, where DingTalk refuses it (then at most 200,000 records after the mark)"`
 	OrgsFile      setting `envconfig:"ORGS_FILE" desc:"many organisations; not yet available in this version"`
 
 	Brokers      setting `envconfig:"KAFKA_BROKERS" need:"required" desc:"host:port, comma separated"`
@@ -51,7 +51,7 @@ type environment struct {
 	CreateTopics    setting `envconfig:"CREATE_TOPICS" default:"true" desc:"create what is missing, then verify; false: verify only"`
 
 	Start             setting `envconfig:"START" desc:"where to begin when there is no checkpoint: now, a time, a date, or a duration back (8736h is 364 days)"`
-	PollInterval      setting `envconfig:"POLL_INTERVAL" default:"10s" desc:"jittered; at least 1s"`
+	PollInterval      setting `envconfig:"POLL_INTERVAL" default:"10s" desc:"jittered; from 1s to 24h"`
 	Overlap           setting `envconfig:"OVERLAP" default:"24h" desc:"how far each poll looks behind its mark; at most 144h"`
 	ReconcileInterval setting `envconfig:"RECONCILE_INTERVAL" default:"1h" desc:"how often LOOKBACK is read again; 0 turns reconcile off"`
 	Lookback          setting `envconfig:"LOOKBACK" default:"720h" desc:"how far reconcile looks back; at most 8736h"`

@@ -33,23 +33,35 @@ type sighting struct {
 	digest     string // of the published fields, or of the raw record where there is nothing to publish
 }
 
-// see judges a leave record: the sighting, and what the walk has to know of it. A record whose event would not fit into its
-// topic cannot be published either.
-func (e encoder) see(lr dingtalk.LeaveRecord, observedAt time.Time) (sighting, walk.Record) {
+// see judges a leave record: the sighting, and what the walk has to know of it. A departure that does not fit into its topic cannot be
+// published either; but one that was published before it grew so large stays what it is.
+func (e encoder) see(lr dingtalk.LeaveRecord, observedAt time.Time, led *walk.Ledger) (sighting, walk.Record) {
 	s := sighting{record: lr, observedAt: observedAt, unreadable: lr.Unreadable}
 	if s.unreadable == "" {
 		ev := e.event(s)
-		size := e.eventRecord(ev).Size()
-		if size <= e.topics.MaxEventBytes {
+		id := walk.IDOf(schema.PublishedKey(ev.Departure()))
+		s.unreadable = e.tooLarge(ev)
+		if _, published := led.Content(id); published || s.unreadable == "" {
 			ev.ObservedAt = time.Time{}
 			s.digest = schema.Digest(ev.JSON())
-			id := walk.IDOf(schema.PublishedKey(ev.Departure()))
 			return s, walk.Record{ID: id, Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
 		}
-		s.unreadable = fmt.Sprintf("the event needs %d bytes and its topic takes %d (max.message.bytes)", size, e.topics.MaxEventBytes)
 	}
 	s.digest = schema.Digest(lr.Raw)
 	return s, walk.Record{ID: walk.IDOf(schema.QuarantinedKey(e.corpID, s.digest)), Content: contentOf(s.digest)}
+}
+
+// tooLarge says that the event or its ledger entry is larger than its topic allows; empty when both fit.
+func (e encoder) tooLarge(ev schema.EmployeeLeft) string {
+	event := e.eventRecord(ev).Size()
+	entry := e.entry(schema.PublishedKey(ev.Departure()), schema.Digest(nil), time.Time{}).Size()
+	switch {
+	case event > e.topics.MaxEventBytes:
+		return fmt.Sprintf("the event needs %d bytes and its topic takes %d (max.message.bytes)", event, e.topics.MaxEventBytes)
+	case entry > e.topics.MaxStateBytes:
+		return fmt.Sprintf("the ledger entry needs %d bytes and the state topic takes %d (max.message.bytes)", entry, e.topics.MaxStateBytes)
+	}
+	return ""
 }
 
 // event is the EmployeeLeft that a readable sighting becomes, personal fields treated as configured.
@@ -70,15 +82,15 @@ func (e encoder) eventRecord(ev schema.EmployeeLeft) kafka.Record {
 	return kafka.Record{Topic: e.cluster.EventsTopic, Key: ev.Departure().Key(), Value: ev.JSON(), Headers: ev.Headers()}
 }
 
-// publish is what a published departure adds to a transaction: the event and its ledger entry.
-func (e encoder) publish(s sighting, now time.Time) (event, entry kafka.Record) {
+// eventAndEntry is what a published departure adds to a transaction.
+func (e encoder) eventAndEntry(s sighting, now time.Time) (event, entry kafka.Record) {
 	ev := e.event(s)
 	return e.eventRecord(ev), e.entry(schema.PublishedKey(ev.Departure()), s.digest, now)
 }
 
-// quarantine is what a record that cannot be published adds to a transaction: the quarantined record and its ledger entry,
-// without which it would come back with every poll.
-func (e encoder) quarantine(s sighting, w walk.Window, now time.Time) (quarantined, entry kafka.Record) {
+// quarantinedAndEntry is what a record that cannot be published adds to a transaction: without the ledger entry it would come back with
+// every poll.
+func (e encoder) quarantinedAndEntry(s sighting, w walk.Window, now time.Time) (quarantined, entry kafka.Record) {
 	q := schema.Quarantined{
 		CorpID:      e.corpID,
 		Reason:      s.unreadable,

@@ -21,6 +21,11 @@ func newHoldings(hold func(context.Context, int32) error, fail context.CancelCau
 	return &holdings{hold: hold, fail: fail, held: map[int32]holding{}}
 }
 
+func (h *holdings) has(partition int32) bool {
+	_, ok := h.held[partition]
+	return ok
+}
+
 // keep makes partitions the whole of what is held: work on any other has stopped when it returns, and these are given back;
 // work on new ones has begun.
 func (h *holdings) keep(ctx context.Context, partitions []int32) (gone []int32) {
@@ -35,7 +40,7 @@ func (h *holdings) keep(ctx context.Context, partitions []int32) (gone []int32) 
 		delete(h.held, p)
 	}
 	for _, p := range partitions {
-		if _, ok := h.held[p]; !ok {
+		if !h.has(p) {
 			h.held[p] = h.begin(ctx, p)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"departures/connector/dingtalk"
@@ -19,12 +21,14 @@ const (
 	// a minute it tells consumers how far the topic is complete, and keeps Kafka from forgetting the transactional id.
 	heartbeat       = 50 * time.Second
 	heartbeatSpread = 8 * time.Second
+	// firstHeartbeat is how soon a session commits its checkpoint, if no window is walked whole before.
+	firstHeartbeat = 2 * time.Second
 
 	// pollJitter is the share of POLL_INTERVAL by which a poll comes earlier or later, so that many connectors do not meet at
 	// the full hour, where DingTalk's limit over all tenants is reached first.
 	pollJitter = 0.1
 
-	// loopGrace is how much later than promised a loop may move before it counts as stuck.
+	// loopGrace is how much later than promised a loop may move before it counts as stuck: a commit may take 45 s.
 	loopGrace = time.Minute
 )
 
@@ -36,29 +40,34 @@ type poller struct {
 	ledger  *walk.Ledger
 	limits  walk.Limits
 	clock   *clock
-	weather weather
 	board   *board
 	log     *slog.Logger
 
 	nextHeartbeat time.Time
+	whole         bool // a window was walked whole in this session
 	apart         bool // the clocks were found apart, and it was said
 }
 
-// organisation is one DingTalk organisation and the client that speaks for it, which outlives sessions: it holds the token and
-// the rate limit.
+// organisation is one DingTalk organisation and what outlives a session of it: the client, with its token and rate limit, and how
+// DingTalk's mood was last.
 type organisation struct {
 	Org
-	client *dingtalk.Client
+	client  *dingtalk.Client
+	weather weather // of one poller at a time
 }
 
 // run polls until ctx ends or the session is lost. The loop waits; the step works.
 func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
-	p.beat()
+	// Soon, but after a first window if that goes well: whoever restarts often shall not leave the topic without a checkpoint.
+	p.nextHeartbeat = time.Now().Add(firstHeartbeat)
 	p.show(cp)
 	p.warnOfGaps(cp)
+	if err := p.meet(ctx, cp); err != nil {
+		return err
+	}
 	var pr walk.Progress
 	for {
-		w, wait := walk.Next(cp, pr, p.now(), p.jittered())
+		w, wait := walk.Next(cp, pr, p.now(), p.limits)
 		var err error
 		if wait > 0 {
 			err = p.rest(ctx, cp, wait)
@@ -71,35 +80,66 @@ func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
 	}
 }
 
+// meet waits until DingTalk gives an access token, and so shows its clock: a window that ended at the now of a host whose clock is
+// ahead would carry the mark beyond DingTalk's now.
+func (p *poller) meet(ctx context.Context, cp schema.Checkpoint) error {
+	if err := p.rest(ctx, cp, time.Until(p.org.weather.clearAt)); err != nil {
+		return err
+	}
+	for {
+		var err error
+		call, cancel := context.WithCancel(ctx)
+		lost := p.beating(ctx, cp, cancel, func() { err = p.org.client.CheckToken(call) })
+		cancel()
+		if lost != nil {
+			return lost
+		}
+		p.watchClocks()
+		if err == nil {
+			return nil
+		}
+		if err := p.sitOut(ctx, cp, err); err != nil {
+			return err
+		}
+	}
+}
+
 // poll walks one window: collect its records, let the walk decide, commit what is new together with the checkpoint. A poll that
 // shows nothing new commits nothing: its checkpoint goes with the next commit, or the next heartbeat.
 func (p *poller) poll(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window) (schema.Checkpoint, walk.Progress, error) {
-	got, err := p.collect(ctx, cp, w)
+	got, err := p.collect(ctx, cp, pr, w)
 	switch {
 	case errors.Is(err, errTooOld):
-		return cp, walk.Refused(cp, pr, w, p.now()), nil
+		return cp, walk.Refused(pr, w, p.now()), nil
+	case errors.Is(err, errGivenUp):
+		return cp, walk.GivenUp(pr, w), nil
 	case err != nil:
 		return cp, pr, err
 	case got.tally.Full() && p.limits.Endless:
-		return cp, pr, refusef("organisation %s: more than %d leave records since %s, and DINGTALK_END_TIME=never forbids asking for less at once: set DINGTALK_END_TIME=always, or a later START on a new STATE_TOPIC",
+		return cp, pr, refusef("organisation %s: more than %d leave records since %s, and DINGTALK_END_TIME=never forbids asking for less at once: set DINGTALK_END_TIME=always; or begin anew at a later START, with a new STATE_TOPIC and `departures state init`",
 			p.org.CorpID, walk.MaxEndlessRecords, w.Start.Format(time.RFC3339))
 	case got.tally.Full():
 		p.log.Debug("window cut", windowAttrs(w), "records", len(got.records))
 		return cp, walk.Cut(pr, w, got.tally), nil
 	}
-	p.clear()
+	p.brighten(true)
 	step := walk.Advance(cp, pr, p.ledger, w, got.records, p.now(), p.jittered())
 	next := step.Checkpoint
 	next.ObservedAt = got.arrived
 	next.AppKeyDigest = p.org.AppKeyDigest
+	if !p.whole {
+		p.whole, p.nextHeartbeat = true, time.Time{}
+	}
 	if len(step.Publish)+len(step.Quarantine) > 0 {
-		if err := p.publish(ctx, w, got, step, next); err != nil {
-			return cp, pr, err
-		}
-	} else if err := p.beatIfDue(ctx, next); err != nil {
+		err = p.publish(ctx, w, got, step, next)
+	} else {
+		p.log.Debug("nothing new", "walk", w.Kind.String(), windowAttrs(w), "known", step.Known, "changed", step.Changed, "before_floor", step.BeforeFloor)
+		err = p.beatIfDue(ctx, next)
+	}
+	if err != nil {
 		return cp, pr, err
 	}
-	p.walked(next, step, got)
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Checkpoint, o.LastWindow = next, time.Now() })
 	if len(next.Gaps) > len(cp.Gaps) {
 		p.warnOfGaps(next)
 	}
@@ -114,86 +154,139 @@ type collected struct {
 	arrived   time.Time // our clock when the last page came
 }
 
-// errTooOld says that DingTalk refused a window whose start is older than the history it promises.
-var errTooOld = errors.New("window refused, and older than DingTalk's history")
+var (
+	// errTooOld says that DingTalk refused a window whose start is older than the history it promises.
+	errTooOld = errors.New("window refused, and older than DingTalk's history")
+	// errGivenUp says that a window kept failing while a more urgent one was waiting.
+	errGivenUp = errors.New("window given up for a more urgent one")
+)
 
 // collect walks the window's pages until the last one, or until there are too many records. After an error it waits as the
 // verdict says and asks the same page again.
-func (p *poller) collect(ctx context.Context, cp schema.Checkpoint, w walk.Window) (collected, error) {
+func (p *poller) collect(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window) (collected, error) {
+	call, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, stop := iter.Pull2(p.org.client.LeaveRecords(call, w.AskStart, w.AskEnd))
+	defer stop()
 	got := collected{tally: walk.NewTally(w, p.limits)}
-	for page, err := range p.org.client.LeaveRecords(ctx, w.AskStart, w.AskEnd) {
+	var failing time.Time // since when, without a page in between; zero while all goes well
+	for {
+		var page dingtalk.Page
+		var err error
+		if lost := p.beating(ctx, cp, cancel, func() { page, err, _ = next() }); lost != nil {
+			return got, lost
+		}
 		p.watchClocks()
 		if err != nil {
-			if err := p.sitOut(ctx, cp, w, err); err != nil {
+			if failing.IsZero() {
+				failing = time.Now()
+			}
+			if err := p.endure(ctx, cp, pr, w, err, failing); err != nil {
 				return got, err
 			}
 			continue
 		}
-		p.answered()
+		p.brighten(false)
+		failing = time.Time{}
 		if page.First {
 			got = collected{tally: walk.NewTally(w, p.limits)}
 		}
-		got.arrived = page.ArrivedAt
-		for _, lr := range page.Records {
-			s, r := p.encoder.see(lr, page.ArrivedAt)
-			r.Index = len(got.sightings)
-			got.sightings = append(got.sightings, s)
-			got.records = append(got.records, r)
-			got.tally.Add(r.LeaveTime)
-		}
-		if got.tally.Full() {
+		p.take(&got, page)
+		if page.Last || got.tally.Full() {
 			return got, nil
 		}
-		if err := p.beatIfDue(ctx, cp); err != nil {
-			return got, err
-		}
 	}
-	return got, ctx.Err()
 }
 
-// sitOut decides on an error of DingTalk's side, says it once, and waits until the same page may be asked again.
-func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, w walk.Window, err error) error {
+// endure sits an error out, and decides whether the window goes on after it.
+func (p *poller) endure(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window, err error, failing time.Time) error {
+	if err := p.sitOut(ctx, cp, err); err != nil {
+		return err
+	}
+	switch {
+	case refusesStart(err) && w.Old(p.now()):
+		return errTooOld
+	case time.Since(failing) >= p.limits.PollInterval && p.givesWay(cp, pr, w):
+		p.log.Debug("window given up for a more urgent one", "walk", w.Kind.String(), windowAttrs(w), "err", err)
+		return errGivenUp
+	}
+	return nil
+}
+
+// take adds a page to what was collected.
+func (p *poller) take(got *collected, page dingtalk.Page) {
+	got.arrived = page.ArrivedAt
+	for _, lr := range page.Records {
+		s, r := p.encoder.see(lr, page.ArrivedAt, p.ledger)
+		r.Index = len(got.sightings)
+		got.sightings = append(got.sightings, s)
+		got.records = append(got.records, r)
+		got.tally.Add(r.LeaveTime)
+	}
+}
+
+// givesWay says whether another walk would have its turn if this window, which keeps failing, had had its own. A stretch of history
+// that cannot be read must not keep today's leavers waiting.
+func (p *poller) givesWay(cp schema.Checkpoint, pr walk.Progress, w walk.Window) bool {
+	other, wait := walk.Next(cp, walk.GivenUp(pr, w), p.now(), p.limits)
+	return wait == 0 && other.Kind != w.Kind
+}
+
+// beating makes a call to DingTalk and commits the heartbeats that fall due meanwhile: a call may hang longer than a minute. Its error is
+// one of Kafka's; then the call was cancelled and is over.
+func (p *poller) beating(ctx context.Context, cp schema.Checkpoint, cancel context.CancelFunc, call func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		call()
+	}()
+	for {
+		p.promise()
+		beat := time.NewTimer(time.Until(p.nextHeartbeat))
+		select {
+		case <-done:
+			beat.Stop()
+			return nil
+		case <-beat.C:
+		}
+		if err := p.beatIfDue(ctx, cp); err != nil {
+			cancel()
+			<-done
+			return err
+		}
+	}
+}
+
+// sitOut decides on an error of DingTalk's side, says it, and waits until the next call may be made.
+func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	r := verdict(err)
-	if r.do == tooOld && w.Old(p.now()) {
-		p.log.Warn("DingTalk: window refused as too old", windowAttrs(w), "err", err)
-		if err := p.rest(ctx, cp, r.pause); err != nil {
-			return err
-		}
-		return errTooOld
-	}
-	pause, first := p.weather.pause(r, askedPause(err))
+	pause, news := p.org.weather.worsen(r, askedPause(err))
 	trouble, attrs := fmt.Sprintf("%s: %v", r.name, err), []any{"err", err, "again_in", pause.Round(time.Millisecond)}
 	if fix := r.fixFor(err); fix != "" {
 		trouble, attrs = trouble+": "+fix, append(attrs, "fix", fix)
 	}
 	level := slog.LevelDebug
-	if first { // the same trouble is said once
+	if news {
 		level = slog.LevelWarn
 	}
 	p.log.Log(ctx, level, "DingTalk: "+r.name, attrs...)
+	p.org.weather.trouble = trouble
 	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = trouble })
 	return p.rest(ctx, cp, pause)
 }
 
-// answered says that DingTalk gave a page. One page is no sign that a walk which was sent back to its first page goes well: that
-// page always comes.
-func (p *poller) answered() {
-	if p.weather.ruling != nextToken {
-		p.clear()
+// brighten notes that a page came, or a whole window.
+func (p *poller) brighten(whole bool) {
+	cleared, news := p.org.weather.brighten(whole)
+	if cleared {
+		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 	}
-}
-
-// clear says that things go well again, if they had not.
-func (p *poller) clear() {
-	if p.weather.ruling == nil {
-		return
+	if news {
+		p.log.Info("DingTalk answers again")
 	}
-	p.weather = weather{}
-	p.log.Info("DingTalk answers again")
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 }
 
 // publish commits a step: its events, its quarantined records, a ledger entry for each, and the checkpoint, in one transaction.
@@ -201,11 +294,11 @@ func (p *poller) publish(ctx context.Context, w walk.Window, got collected, step
 	now := time.Now()
 	records := make([]kafka.Record, 0, 2*(len(step.Publish)+len(step.Quarantine))+1)
 	for _, r := range step.Publish {
-		event, entry := p.encoder.publish(got.sightings[r.Index], now)
+		event, entry := p.encoder.eventAndEntry(got.sightings[r.Index], now)
 		records = append(records, event, entry)
 	}
 	for _, r := range step.Quarantine {
-		quarantined, entry := p.encoder.quarantine(got.sightings[r.Index], w, now)
+		quarantined, entry := p.encoder.quarantinedAndEntry(got.sightings[r.Index], w, now)
 		records = append(records, quarantined, entry)
 	}
 	// Killed before this line takes effect, nothing of the step exists and the same window shows it again; killed after it, the
@@ -220,23 +313,41 @@ func (p *poller) publish(ctx context.Context, w walk.Window, got collected, step
 		p.ledger.Add(r.ID, r.Content)
 	}
 	p.beat()
-	p.log.Info("committed", "walk", w.Kind.String(), windowAttrs(w), "events", len(step.Publish), "quarantined", len(step.Quarantine),
-		"high_water_mark", next.HighWaterMark)
+	p.log.Info("committed", append([]any{
+		"walk", w.Kind.String(), windowAttrs(w), "events", len(step.Publish), "quarantined", len(step.Quarantine),
+		"high_water_mark", next.HighWaterMark,
+	}, oddities(got, step)...)...)
 	return nil
+}
+
+// oddities are the counts that are zero on an ordinary day, where they are not.
+func oddities(got collected, step walk.Step) (attrs []any) {
+	repairs := 0
+	for _, r := range slices.Concat(step.Publish, step.Quarantine) {
+		repairs += got.sightings[r.Index].record.Repairs.Total()
+	}
+	for _, odd := range []struct {
+		name  string
+		count int
+	}{{"repairs", repairs}, {"ahead_of_time", step.Future}, {"changed", step.Changed}, {"before_floor", step.BeforeFloor}} {
+		if odd.count > 0 {
+			attrs = append(attrs, odd.name, odd.count)
+		}
+	}
+	return attrs
 }
 
 // rest waits for d, and commits the heartbeats that fall due meanwhile.
 func (p *poller) rest(ctx context.Context, cp schema.Checkpoint, d time.Duration) error {
 	for end := time.Now().Add(d); ; {
+		p.promise()
 		if err := p.beatIfDue(ctx, cp); err != nil {
 			return err
 		}
-		left := time.Until(end)
-		if left <= 0 {
-			return nil
+		left := min(time.Until(end), time.Until(p.nextHeartbeat))
+		if !time.Now().Before(end) {
+			return ctx.Err()
 		}
-		left = min(left, max(time.Until(p.nextHeartbeat), time.Millisecond))
-		p.promise(left)
 		if err := sleep(ctx, left); err != nil {
 			return err
 		}
@@ -245,7 +356,6 @@ func (p *poller) rest(ctx context.Context, cp schema.Checkpoint, d time.Duration
 
 // beatIfDue commits the checkpoint alone, when the last commit is long enough ago.
 func (p *poller) beatIfDue(ctx context.Context, cp schema.Checkpoint) error {
-	p.promise(2 * p.org.DingTalk.Timeout)
 	if time.Now().Before(p.nextHeartbeat) {
 		return nil
 	}
@@ -262,10 +372,7 @@ func (p *poller) beat() {
 	p.nextHeartbeat = time.Now().Add(heartbeat + rand.N(heartbeatSpread))
 }
 
-func (p *poller) now() walk.Clock {
-	skew, _ := p.org.client.Skew()
-	return p.clock.read(skew)
-}
+func (p *poller) now() walk.Clock { return p.clock.read(p.org.client.Now()) }
 
 // jittered is the limits with a poll interval up to a tenth shorter or longer.
 func (p *poller) jittered() walk.Limits {
@@ -276,39 +383,25 @@ func (p *poller) jittered() walk.Limits {
 
 // watchClocks says once when DingTalk's clock and ours are too far apart, and once when they agree again.
 func (p *poller) watchClocks() {
-	skew, ok := p.org.client.Skew()
-	if !ok {
+	theirs, known := p.org.client.Now()
+	if !known {
 		return
 	}
-	apart := skew.Abs() > skewWarning
-	if apart == p.apart {
-		return
-	}
-	p.apart = apart
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.ClocksApart = skew })
-	if apart {
+	ahead := time.Until(theirs).Round(time.Second)
+	switch {
+	case !p.apart && ahead.Abs() > skewWarning:
 		p.log.Warn("DingTalk's clock and this host's are apart: windows end at the earlier one, so departures may come later by as much; set this host's clock",
-			"dingtalk_ahead", skew.Round(time.Second))
+			"dingtalk_ahead", ahead)
+	case p.apart && ahead.Abs() < skewCalm:
+		p.log.Info("DingTalk's clock and this host's agree again")
+	default:
 		return
 	}
-	p.log.Info("DingTalk's clock and this host's agree again")
-}
-
-// walked publishes what a completely walked window changed.
-func (p *poller) walked(cp schema.Checkpoint, step walk.Step, got collected) {
-	repairs := 0
-	for _, r := range step.Publish {
-		repairs += got.sightings[r.Index].record.Repairs.Total()
+	p.apart = !p.apart
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.ClocksApart = 0 })
+	if p.apart {
+		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.ClocksApart = ahead })
 	}
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) {
-		o.Checkpoint = cp
-		o.LastWalk = time.Now()
-		o.Published += int64(len(step.Publish))
-		o.Quarantined += int64(len(step.Quarantine))
-		o.InTheFuture += int64(step.Future)
-		o.Repairs += int64(repairs)
-		o.Changed, o.BeforeFloor = step.Changed, step.BeforeFloor
-	})
 }
 
 // show publishes where the session starts from.
@@ -316,12 +409,14 @@ func (p *poller) show(cp schema.Checkpoint) {
 	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) {
 		o.Checkpoint = cp
 		o.FreshWithin = 3 * p.limits.PollInterval
+		o.Trouble = p.org.weather.trouble
+		o.ClocksApart = 0
 	})
 }
 
-// promise says when the loop will have moved again, at the latest.
-func (p *poller) promise(within time.Duration) {
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.MovesBefore = time.Now().Add(within + loopGrace) })
+// promise says when the loop will have moved again, at the latest: it wakes for every heartbeat.
+func (p *poller) promise() {
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.MovesBefore = time.Now().Add(heartbeat + heartbeatSpread + loopGrace) })
 }
 
 func (p *poller) warnOfGaps(cp schema.Checkpoint) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ type rig struct {
 	cfg     connector.Config
 	log     *logbook
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: the ordinary network
+	calls   http.RoundTripper                                                    // to DingTalk; nil: straight to the simulator
 }
 
 // newRig has an empty company and a connector that would start an hour ago.
@@ -87,7 +89,10 @@ type instance struct {
 // start runs a connector with the rig's configuration, on an ordinary network or the given one to Kafka.
 func (r *rig) start(cutter *kafkatest.Cutter) *instance {
 	r.t.Helper()
-	wire := connector.Wire{DingTalk: r.sim.Transport(), Kafka: r.dial}
+	wire := connector.Wire{DingTalk: r.calls, Kafka: r.dial}
+	if r.calls == nil {
+		wire.DingTalk = r.sim.Transport()
+	}
 	if cutter != nil {
 		wire.Kafka = cutter.Dial
 	}
@@ -208,10 +213,12 @@ func (l *logbook) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-func (l *logbook) contains(s string) bool {
+func (l *logbook) contains(s string) bool { return l.count(s) > 0 }
+
+func (l *logbook) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), s)
+	return strings.Count(l.text.String(), s)
 }
 
 // tail is the last of it, for a failure's message.

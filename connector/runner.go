@@ -19,9 +19,14 @@ import (
 // healthySession is how long a session must have lived for the pauses before a new one to begin short again.
 const healthySession = 10 * time.Minute
 
-// openingGrace is how long a session may take to open before the loop counts as stuck; a restore that makes no progress ends
-// much sooner by itself.
-const openingGrace = 5 * time.Minute
+// reminder is how often a trouble with Kafka that lasts is said again.
+const reminder = 10 * time.Minute
+
+// openingGrace is how long a session may take to open, or to restore another restoreStep records, before the loop counts as stuck.
+const (
+	openingGrace = 5 * time.Minute
+	restoreStep  = 100_000
+)
 
 // Wire is how the connector reaches the outside; the zero value is the ordinary network. Tests and the demo put a simulated
 // DingTalk, or a cable that can be cut, in its place.
@@ -70,7 +75,7 @@ func (r *Runner) Status() Status {
 // (a *Refusal or *kafka.Refusal). It returns within five seconds of the end of ctx, whatever hangs.
 func (r *Runner) Run(ctx context.Context) error {
 	err := r.run(ctx)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && verdict(err) != refused {
 		return nil
 	}
 	return err
@@ -89,10 +94,14 @@ func (r *Runner) run(ctx context.Context) error {
 			end(err)
 			break
 		}
-		r.log.Info("assigned", "partitions", assigned)
+		if ctx.Err() == nil { // otherwise it is only the end
+			r.log.Info("assigned", "partitions", assigned)
+		}
 		inhabited := slices.DeleteFunc(slices.Clone(assigned), func(p int32) bool { return len(r.living(p)) == 0 })
 		for _, p := range inhabited {
-			r.announce(p)
+			if !holdings.has(p) {
+				r.announce(p)
+			}
 		}
 		for _, gone := range holdings.keep(ctx, inhabited) {
 			r.forget(gone)
@@ -105,20 +114,21 @@ func (r *Runner) run(ctx context.Context) error {
 // prepare waits for Kafka as long as it takes.
 func (r *Runner) prepare(ctx context.Context) error {
 	pauses := doubling(sessionLost.pause, sessionLost.most)
-	for said := ""; ; {
+	for said := (time.Time{}); ; {
 		topics, err := r.cluster.Prepare(ctx)
 		if err == nil {
 			r.topics = topics
 			r.board.change(func(s *Status) { s.Kafka = "" })
 			return nil
 		}
-		if ctx.Err() != nil || verdict(sessionError{err}).do == refuse {
+		if ctx.Err() != nil || verdict(sessionError{err}) == refused {
 			return err
 		}
-		if text := err.Error(); text != said { // the same trouble is said once, not every few seconds
-			said = text
-			r.log.Warn("Kafka cannot be used yet; waiting for it", "err", err)
+		level := slog.LevelDebug
+		if time.Since(said) >= reminder {
+			level, said = slog.LevelWarn, time.Now()
 		}
+		r.log.Log(ctx, level, "Kafka cannot be used yet; waiting for it", "err", err)
 		r.board.change(func(s *Status) { s.Kafka = fmt.Sprintf("Kafka cannot be used yet: %v", err) })
 		if err := sleep(ctx, pauses.NextBackOff()); err != nil {
 			return err
@@ -139,19 +149,18 @@ func (r *Runner) hold(ctx context.Context, partition int32) error {
 	for {
 		opened := time.Now()
 		err := r.serve(ctx, partition, log)
-		if ctx.Err() != nil {
+		v := verdict(err)
+		switch {
+		case v == refused:
+			return err
+		case ctx.Err() != nil:
 			return nil
-		}
-		if time.Since(opened) >= healthySession {
+		case time.Since(opened) >= healthySession:
 			lost.Reset()
 			aside.Reset()
 		}
-		v := verdict(err)
-		if v.do == refuse {
-			return err
-		}
 		pauses := lost
-		if v.do == standAside {
+		if v == fenced {
 			pauses = aside
 		}
 		pause := pauses.NextBackOff()
@@ -170,8 +179,13 @@ func (r *Runner) hold(ctx context.Context, partition int32) error {
 func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) error {
 	orgs := r.living(partition)
 	r.announce(partition)
-	states := restoreFor(orgs)
-	session, err := r.cluster.Open(ctx, partition, states.restore)
+	states, read := restoreFor(orgs), 0
+	session, err := r.cluster.Open(ctx, partition, func(key string, value []byte) error {
+		if read++; read%restoreStep == 0 {
+			r.announce(partition) // a long restore is no stuck loop
+		}
+		return states.restore(key, value)
+	})
 	if err != nil {
 		return sessionError{fmt.Errorf("session on state partition %d: %w", partition, err)}
 	}
@@ -185,7 +199,6 @@ func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) e
 			if err != nil {
 				return err
 			}
-			r.eachOrg(partition, func(o *OrgStatus) { o.Trouble = "" })
 			return p.run(ctx, cp)
 		})
 	}
@@ -196,7 +209,7 @@ func (r *Runner) poller(o *organisation, session *kafka.Session, ledger *walk.Le
 	return &poller{
 		org:     o,
 		session: session,
-		encoder: encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: r.topics},
+		encoder: encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: session.Topics()},
 		ledger:  ledger,
 		limits: walk.Limits{
 			PollInterval:      r.cfg.PollInterval,
@@ -220,7 +233,6 @@ func (r *Runner) eachOrg(partition int32, f func(*OrgStatus)) {
 // announce puts the organisations of a partition on the status: their session is about to open.
 func (r *Runner) announce(partition int32) {
 	r.eachOrg(partition, func(o *OrgStatus) {
-		o.Partition = partition
 		o.MovesBefore = time.Now().Add(openingGrace)
 	})
 }

@@ -13,27 +13,19 @@ import (
 
 // Status is what the connector tells about itself: a copy, safe to keep.
 type Status struct {
-	Started time.Time
-	Kafka   string               // why Kafka cannot be used, empty while it can
-	Joined  bool                 // a member of the group, with or without partitions
-	Orgs    map[string]OrgStatus // the organisations whose partition is ours, by corpId
+	Kafka  string               // why Kafka cannot be used, empty while it can
+	Joined bool                 // a member of the group, with or without partitions
+	Orgs   map[string]OrgStatus // the organisations whose partition is ours, by corpId
 }
 
 // OrgStatus is the state of one organisation of ours.
 type OrgStatus struct {
-	Partition   int32
 	Checkpoint  schema.Checkpoint // as last walked; zero before the session is open
-	LastWalk    time.Time         // when a walk was last completed, on our clock; zero before the first
-	FreshWithin time.Duration     // a completed walk older than this means not ready
+	LastWindow  time.Time         // when a window was last walked whole, on our clock; zero before the first
+	FreshWithin time.Duration     // not ready when that is longer ago
 	Trouble     string            // what stands in the way and what to do about it, empty when nothing does
-	MovesBefore time.Time         // the loop promised to be back by then
-	ClocksApart time.Duration     // how far DingTalk's clock is ahead of ours
-	Published   int64             // departures, since the start of this process
-	Quarantined int64             // records, since the start of this process
-	InTheFuture int64             // of Published, ahead of their leaveTime
-	Repairs     int64             // put up with in published records: text that was not UTF-8, keys that came twice, numbers for text
-	Changed     int               // records of the last window that differ from what was published
-	BeforeFloor int               // records of the last window from before the floor
+	MovesBefore time.Time         // the loop promised to have moved by then
+	ClocksApart time.Duration     // how far DingTalk's clock is ahead of ours, zero while that is not worth a word
 }
 
 // Ready is why the connector does not do its work, in words; empty when every organisation of ours has a completed walk young
@@ -47,15 +39,15 @@ func (s Status) Ready(now time.Time) (reasons []string) {
 	}
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
 		o := s.Orgs[corpID]
-		if !o.LastWalk.IsZero() && now.Sub(o.LastWalk) <= o.FreshWithin {
+		if !o.LastWindow.IsZero() && now.Sub(o.LastWindow) <= o.FreshWithin {
 			continue
 		}
 		reason := o.Trouble
 		if reason == "" {
-			reason = "no completed walk yet"
+			reason = "no window walked yet"
 		}
-		if !o.LastWalk.IsZero() {
-			reason = fmt.Sprintf("last completed walk %s ago: %s", now.Sub(o.LastWalk).Round(time.Second), reason)
+		if !o.LastWindow.IsZero() {
+			reason = fmt.Sprintf("last window walked %s ago: %s", now.Sub(o.LastWindow).Round(time.Second), reason)
 		}
 		reasons = append(reasons, corpID+": "+reason)
 	}
@@ -72,6 +64,20 @@ func (s Status) Healthy(now time.Time) (reasons []string) {
 	return reasons
 }
 
+// Notes is what an operator should know although the connector does its work.
+func (s Status) Notes() (notes []string) {
+	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
+		o := s.Orgs[corpID]
+		for _, g := range o.Checkpoint.Gaps {
+			notes = append(notes, fmt.Sprintf("%s: gap: DingTalk refused to show who left from %s to %s", corpID, g.Start.Format(time.RFC3339), g.End.Format(time.RFC3339)))
+		}
+		if o.ClocksApart != 0 {
+			notes = append(notes, fmt.Sprintf("%s: DingTalk's clock is %s ahead of this host's", corpID, o.ClocksApart))
+		}
+	}
+	return notes
+}
+
 // board is where the loops publish their status: writers replace the whole copy, readers never wait.
 type board struct {
 	writing sync.Mutex
@@ -80,7 +86,7 @@ type board struct {
 
 func newBoard() *board {
 	b := &board{}
-	b.current.Store(&Status{Started: time.Now(), Orgs: map[string]OrgStatus{}})
+	b.current.Store(&Status{Orgs: map[string]OrgStatus{}})
 	return b
 }
 

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,51 +11,39 @@ import (
 	"departures/connector/kafka"
 )
 
-// action is what becomes of the walk, the session or the program after an error.
-type action int
-
-const (
-	askAgain    action = iota // the same page again, after a pause; the Kafka session is untouched
-	restartWalk               // the same window again from its first page, after a pause
-	tooOld                    // DingTalk refused the window's start, if the window is old enough for that
-	reopen                    // throw the session away and open a new one, after a pause
-	standAside                // the same, but another instance owns the state: the pause doubles up to minutes
-	refuse                    // a person must act: end the program
-	stopped                   // we were told to stop
-)
-
-// ruling is what to do about an error.
+// ruling is what to do about an error. Those that answer DingTalk leave the Kafka session alone: after a pause the same page is asked
+// again. Rulings are compared by identity.
 type ruling struct {
-	name   string // for people
-	do     action
+	name   string        // for people
 	pause  time.Duration // the first pause; it doubles from one error to the next
 	most   time.Duration // the longest pause
 	steady int           // so many pauses in a row before they begin to double
 	fix    string        // what a person can do about it, empty where time heals it
 }
 
-// Verdicts that answer DingTalk. The pauses are DingTalk's own figures where it documents one (one second after a QPS limit,
-// a minute after a per-minute limit, five minutes after an IP ban).
+// Rulings on what DingTalk answered. The pauses are DingTalk's own figures where it documents one (a second after a QPS limit, a
+// minute after a per-minute limit, five minutes after an IP ban).
 var (
-	transient   = &ruling{name: "wait", do: askAgain, pause: time.Second, most: time.Minute}
-	throttled   = &ruling{name: "throttled", do: askAgain, pause: time.Second, most: time.Minute, steady: 8}
-	perMinute   = &ruling{name: "throttled for a minute", do: askAgain, pause: time.Minute, most: 5 * time.Minute, steady: 8}
-	banned      = &ruling{name: "IP address banned", do: askAgain, pause: 5 * time.Minute, most: 5 * time.Minute}
-	quota       = &ruling{name: "monthly quota used up", do: askAgain, pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
-	deadToken   = &ruling{name: "token refused", do: askAgain, pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
-	credentials = &ruling{name: "credentials refused", do: askAgain, pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
-	permission  = &ruling{name: "permission missing", do: askAgain, pause: time.Minute, most: 5 * time.Minute, fix: "grant the app the permission Contact.Common.Read in DingTalk's console"}
-	whiteList   = &ruling{name: "IP address not on the white list", do: askAgain, pause: time.Minute, most: 5 * time.Minute, fix: "add this host's public address to the app's server IP list in DingTalk's console"}
-	nextToken   = &ruling{name: "walk restarted", do: restartWalk, pause: time.Second, most: time.Minute}
-	badRequest  = &ruling{name: "window refused", do: tooOld, pause: time.Second, most: time.Minute}
+	transient   = &ruling{name: "no answer that can be used", pause: time.Second, most: time.Minute}
+	throttled   = &ruling{name: "throttled", pause: time.Second, most: time.Minute, steady: 8}
+	perMinute   = &ruling{name: "throttled for a minute", pause: time.Minute, most: 5 * time.Minute, steady: 8}
+	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute}
+	quota       = &ruling{name: "monthly quota used up", pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
+	deadToken   = &ruling{name: "token refused", pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
+	noToken     = &ruling{name: "token not seen", pause: time.Second, most: 5 * time.Minute, fix: "check whether a proxy on the way takes the header x-acs-dingtalk-access-token out"}
+	credentials = &ruling{name: "credentials refused", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
+	permission  = &ruling{name: "permission missing", pause: time.Minute, most: 5 * time.Minute, fix: "grant the app the permission Contact.Common.Read in DingTalk's console"}
+	whiteList   = &ruling{name: "IP address not on the white list", pause: time.Minute, most: 5 * time.Minute, fix: "add this host's public address to the app's server IP list in DingTalk's console"}
+	badRequest  = &ruling{name: "window refused", pause: time.Second, most: time.Minute, fix: "if it lasts: DingTalk may refuse endTime for this organisation, then set DINGTALK_END_TIME=never; or this host's clock is wrong"}
+	nextToken   = &ruling{name: "walk begun again", pause: time.Second, most: time.Minute} // the client goes on with the first page
 )
 
-// Verdicts that answer Kafka, and the two that end it.
+// Rulings on Kafka. After the first two the session is thrown away and a new one opened; the pause after a fence is long, since
+// another instance owns the state and two must not fight. The third ends the program.
 var (
-	sessionLost = &ruling{name: "session lost", do: reopen, pause: time.Second, most: 5 * time.Second}
-	fenced      = &ruling{name: "fenced", do: standAside, pause: time.Second, most: 5 * time.Minute}
-	refused     = &ruling{name: "refused", do: refuse}
-	ending      = &ruling{name: "stopped", do: stopped}
+	sessionLost = &ruling{name: "session lost", pause: time.Second, most: 5 * time.Second}
+	fenced      = &ruling{name: "fenced", pause: time.Second, most: 5 * time.Minute}
+	refused     = &ruling{name: "refused"}
 )
 
 // byCode is DingTalk's error codes, whatever HTTP status they come with: the same code comes with several, throttling is a 403
@@ -65,7 +52,7 @@ var (
 // Source: DingTalk's table of global error codes and the codes of the contact and OAuth 2 modules.
 var byCode = map[string]*ruling{
 	"InvalidAuthentication":                 deadToken, // the client has already tried a new token
-	"AuthenticationFailed.MissingParameter": deadToken,
+	"AuthenticationFailed.MissingParameter": noToken,
 
 	"invalidClientIdOrSecret": credentials,
 	"invalid.client":          credentials,
@@ -116,8 +103,6 @@ func verdict(err error) *ruling {
 		return refused
 	case errors.As(err, &fence):
 		return fenced
-	case errors.Is(err, context.Canceled):
-		return ending
 	case errors.As(err, &session):
 		return sessionLost
 	case errors.As(err, &token):
@@ -145,6 +130,12 @@ func verdictOnAnswer(e *dingtalk.Error) *ruling {
 		return perMinute
 	}
 	return transient
+}
+
+// refusesStart says that DingTalk refused the first page of a window for a parameter, as it does when the start is too old.
+func refusesStart(err error) bool {
+	var answer *dingtalk.Error
+	return verdict(err) == badRequest && errors.As(err, &answer) && answer.FirstPage
 }
 
 // fixFor is what a person can do about err, with the permissions that DingTalk says are missing.

@@ -152,7 +152,7 @@ func TestTroubleIsSaidWithItsWayOut(t *testing.T) {
 		{"the permission is missing", func(s *dingtalktest.Switches) { s.NoPermission = true }, "Contact.Common.Read"},
 		{"the address is not on the white list", func(s *dingtalktest.Switches) { s.IPNotWhiteListed = true }, "server IP list"},
 		{"the quota is used up", func(s *dingtalktest.Switches) { s.QuotaExhausted = true }, "next month"},
-		{"the next page is never given", func(s *dingtalktest.Switches) { s.RepeatToken = true }, "walk restarted"},
+		{"the next page is never given", func(s *dingtalktest.Switches) { s.RepeatToken = true }, "walk begun again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onSimulatedTime(t, func(t *testing.T, r *rig) {

@@ -6,34 +6,65 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// weather remembers how long one kind of trouble has lasted, and so how long the next pause is.
+// sayAfter is how long a pause has to be for a trouble to be worth a warning at once. A shorter one is said when it comes twice in a
+// row: one call in twenty may fail on a good day.
+const sayAfter = 10 * time.Second
+
+// weather remembers the troubles of one organisation's calls: how long each has lasted, and so how long the next pause is. It outlives
+// sessions, since what DingTalk holds against us has nothing to do with Kafka.
 type weather struct {
-	ruling  *ruling
-	inARow  int
-	backoff *backoff.ExponentialBackOff
+	spells  map[*ruling]*spell
+	clearAt time.Time // no call is made before
+	trouble string    // for people, empty when all is well
+	said    bool      // somebody was warned
 }
 
-// pause is how long to wait now, and whether this trouble is new. A pause that the server asked for counts when it is longer
-// than the ruling's first.
-func (w *weather) pause(r *ruling, asked time.Duration) (d time.Duration, first bool) {
-	first = w.ruling != r
-	if first {
-		*w = weather{ruling: r, backoff: doubling(r.pause, r.most)}
-	}
-	w.inARow++
-	d = w.backoff.NextBackOff()
-	if w.inARow <= r.steady {
-		w.backoff.Reset()
-	}
-	if asked > 0 {
-		d = max(asked, r.pause)
-	}
-	return d, first
+// spell is one trouble that came once or more often since all was well.
+type spell struct {
+	times   int
+	backoff backoff.BackOff
 }
 
-// doubling gives pauses from first to most, each twice the one before and up to a quarter longer by chance, never shorter. It
-// never gives up.
-func doubling(first, most time.Duration) *backoff.ExponentialBackOff {
+// worsen notes one more trouble. It gives the pause before the next call, and whether this trouble is news to people. A pause that
+// DingTalk asked for counts when it is longer than ours.
+func (w *weather) worsen(r *ruling, asked time.Duration) (pause time.Duration, news bool) {
+	if w.spells == nil {
+		w.spells = map[*ruling]*spell{}
+	}
+	s := w.spells[r]
+	if s == nil {
+		s = &spell{backoff: doubling(r.pause, r.most)}
+		w.spells[r] = s
+	}
+	s.times++
+	pause = max(s.backoff.NextBackOff(), asked)
+	if s.times <= r.steady {
+		s.backoff.Reset()
+	}
+	w.clearAt = time.Now().Add(pause)
+	news = s.times == 1 && pause >= sayAfter || s.times == 2 && r.pause < sayAfter
+	w.said = w.said || news
+	return pause, news
+}
+
+// brighten says that a page came, or a whole window, and gives whether that ended a trouble, and whether people should hear of it. That
+// a walk had to begin again is not forgotten before a window is whole: its first page always comes.
+func (w *weather) brighten(whole bool) (cleared, news bool) {
+	if again := w.spells[nextToken]; again != nil && !whole {
+		w.spells = map[*ruling]*spell{nextToken: again}
+		return false, false
+	}
+	cleared, news = len(w.spells) > 0, w.said
+	*w = weather{}
+	return cleared, news
+}
+
+// doubling gives pauses from first to most, each twice the one before and up to a quarter longer by chance, never shorter; where first
+// is most already, it is that and no longer. It never gives up.
+func doubling(first, most time.Duration) backoff.BackOff {
+	if first == most {
+		return backoff.NewConstantBackOff(first)
+	}
 	const spread = 1.0 / 9 // of a middle 9/8 as long: from 1 to 1.25
 	middle := func(d time.Duration) time.Duration { return d + d/8 }
 	b := backoff.NewExponentialBackOff(

@@ -34,7 +34,9 @@ func runConnector(ctx context.Context, cfg connector.Config, log *slog.Logger, _
 		<-served
 	}()
 	log.Info("started", "version", version(), "admin", listener.Addr().String())
-	err = runner.Run(ctx)
+	if err := runner.Run(ctx); err != nil {
+		return err
+	}
 	log.Info("stopped")
-	return err
+	return nil
 }

@@ -37,7 +37,7 @@ func TestASignalEndsItCleanly(t *testing.T) {
 		}},
 		{"DingTalk is down", func(t *testing.T) *process {
 			p := newRig(t, kafkatest.Brokers(t)).start("run", "DINGTALK_BASE_URL=http://"+closedPort(t))
-			p.says(`"msg":"DingTalk: wait"`)
+			p.says(`"msg":"DingTalk: no answer that can be used"`)
 			return p
 		}},
 		{"in a pause of minutes because of bad credentials", func(t *testing.T) *process {

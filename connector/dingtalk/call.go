@@ -87,9 +87,8 @@ func (c *Client) exchange(r *http.Request) (answer, error) {
 	defer func() { _ = resp.Body.Close() }()
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		a.server = date
-		skew := time.Until(date)
-		c.skew.Store(&skew)
+		a.server = date.UTC()
+		c.clock.Store(&reading{date: a.server, at: time.Now()})
 	}
 	// Longer than maxBody by one byte: too long.
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))

@@ -216,56 +216,6 @@ func TestEveryCallWaitsForTheRate(t *testing.T) {
 	})
 }
 
-func TestSkew(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		ahead  time.Duration // DingTalk's clock against ours
-		status int
-		body   string
-	}{
-		{"equal clocks", 0, 200, `{"records":[]}`},
-		{"dingtalk is ahead, by a refusal", 10 * time.Minute, 403, `{"code":"x"}`},
-		{"dingtalk is behind, by an answer that cannot be read", -10 * time.Minute, 200, `x`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(123456789 * time.Nanosecond) // not on a whole second
-				const answerTook = 200 * time.Millisecond
-				h := &dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
-					w.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
-					w.WriteHeader(c.status)
-					_, _ = io.WriteString(w, c.body)
-					time.Sleep(answerTook)
-				}}
-				client := newClient(h)
-				if _, ok := client.Skew(); ok {
-					t.Error("known before the first answer")
-				}
-				collect(client, 1)
-				skew, ok := client.Skew()
-				if !ok || skew > c.ahead || skew < c.ahead-time.Second-answerTook {
-					t.Errorf("got %v, %v for clocks that differ by %v", skew, ok, c.ahead)
-				}
-			})
-		})
-	}
-	t.Run("an answer without a Date leaves it as it was", func(t *testing.T) {
-		n := 0
-		client := newClient(&dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
-			if n++; n == 1 {
-				w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
-			}
-			_, _ = io.WriteString(w, `{"records":[]}`)
-		}})
-		collect(client, 1)
-		before, _ := client.Skew()
-		collect(client, 1)
-		after, ok := client.Skew()
-		equal(t, "known", ok, true)
-		equal(t, "skew", after, before)
-	})
-}
-
 func TestOneDebugLineACall(t *testing.T) {
 	var b bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))

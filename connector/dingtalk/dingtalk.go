@@ -106,7 +106,7 @@ type Client struct {
 	http    *http.Client
 	limiter *rate.Limiter
 	tokens  *tokens
-	skew    atomic.Pointer[time.Duration]
+	clock   atomic.Pointer[reading]
 }
 
 // New is a client for what c says. It dials nothing.
@@ -140,20 +140,28 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "dingtalk client for "+c.config.CorpID)
 }
 
-// CheckToken reports whether DingTalk gives this app an access token. A token that is held already will do.
+// CheckToken reports whether DingTalk gives this app an access token. A token that is held already will do. It also makes
+// DingTalk's clock known ([Client.Now]) before any leave record is asked for.
 func (c *Client) CheckToken(ctx context.Context) error {
 	_, err := c.tokens.get(ctx, "")
 	return err
 }
 
-// Skew is how far DingTalk's clock is ahead of ours, as the last answer that bore a Date showed it, whatever the answer was; ok is
-// false before the first one. It is the least value that the answer proves. DingTalk's clock may be ahead by up to a
-// second more, because Date is cut to whole seconds, and by the time that the answer took. Now plus Skew is therefore never
-// later than DingTalk's own time, as long as neither clock is set.
-func (c *Client) Skew() (skew time.Duration, ok bool) {
-	d := c.skew.Load()
-	if d == nil {
-		return 0, false
+// reading is what an answer showed of DingTalk's clock.
+type reading struct {
+	date time.Time // the header Date, UTC
+	at   time.Time // ours when the header had come, with Go's monotonic reading
+}
+
+// Now is DingTalk's clock, in UTC: the Date of the last answer that bore one, whatever the answer was, and the time passed
+// since by Go's monotonic clock, which no step of this host's wall clock moves; ok is false before the first such answer. It
+// is the earliest time that the answer proves. DingTalk's own may be later by up to a second, because Date is cut to whole
+// seconds, by the time that the answer took, and by the time that this host slept since. It is therefore never later than
+// DingTalk's own time, as long as DingTalk's clock is not set.
+func (c *Client) Now() (now time.Time, ok bool) {
+	r := c.clock.Load()
+	if r == nil {
+		return time.Time{}, false
 	}
-	return *d, true
+	return r.date.Add(time.Since(r.at)), true
 }

@@ -96,7 +96,7 @@ func (w *walk) next(ctx context.Context) (Page, error) {
 	default:
 		w.token, w.seen[token] = token, true
 	}
-	return Page{Records: records, First: first, Last: w.complete, ArrivedAt: a.arrived, ServerTime: a.server}, nil
+	return Page{Records: records, First: first, Last: w.complete, ArrivedAt: a.arrived}, nil
 }
 
 // judge tells a refused nextToken from other errors. The first page's token cannot be at fault.

@@ -7,11 +7,10 @@ import (
 
 // Page is one page of leave records.
 type Page struct {
-	Records    []LeaveRecord // as DingTalk ordered them
-	First      bool          // the first page of the walk: whatever was collected before it is void
-	Last       bool          // no page follows: the walk is complete
-	ArrivedAt  time.Time     // our clock, when the page had been read
-	ServerTime time.Time     // DingTalk's clock, UTC, cut to whole seconds; zero if the answer did not say
+	Records   []LeaveRecord // as DingTalk ordered them
+	First     bool          // the first page of the walk: whatever was collected before it is void
+	Last      bool          // no page follows: the walk is complete
+	ArrivedAt time.Time     // our clock, when the page had been read
 }
 
 // parsePage reads a page's records and its nextToken, "" if no page follows. A reason says why it is no page. Keys count in

@@ -113,7 +113,10 @@ func TestNobodyElse(t *testing.T) {
 // TestRecreatedTopicIsNotAFirstStart: the state topic, or the events topic, is deleted and created again under a running program.
 func TestRecreatedTopicIsNotAFirstStart(t *testing.T) {
 	t.Parallel()
-	for _, which := range []string{"state", "events"} {
+	for which, wayOut := range map[string]string{
+		"state":  "begin anew with `departures state init` and START",
+		"events": "bind this state to the new topic with `departures state init`: checkpoint and ledger stay",
+	} {
 		t.Run(which, func(t *testing.T) {
 			t.Parallel()
 			ctx := within(t, 30*time.Second)
@@ -140,7 +143,7 @@ func TestRecreatedTopicIsNotAFirstStart(t *testing.T) {
 				t.Error("the running session went on")
 			}
 			_, err := c.Open(ctx, 0, ignore)
-			refusedFor(t, err, topic, "created again", "state init")
+			refusedFor(t, err, topic, "created again", wayOut)
 		})
 	}
 }

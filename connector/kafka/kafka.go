@@ -9,7 +9,8 @@
 // another group name on the same state is fenced as well.
 //
 //	Prepare ─► Assigned ─► Open ─────────────────────────────────────────────► Commit … Commit ─► Close
-//	                       │ 1 fence     InitProducerId: older instances can no longer write, their open transaction ends
+//	                       │ 1 fence     InitProducerId: older instances can no longer write, their open transaction ends;
+//	                       │             then what a record may weigh, asked anew
 //	                       │ 2 barrier   a session record, committed on its own
 //	                       │ 3 restore   the partition from its start, read_committed, up to the barrier
 //	                       │ 4 verdict   is the newest session record ours? does meta match?
@@ -65,8 +66,9 @@ type Config struct {
 	// PartitionKey gives the part of a key that picks the partition of the events and quarantine topics. Nil: all of it.
 	PartitionKey func(key []byte) []byte
 
-	// Init is for a deliberate new start only (`departures state init`): a non-empty events topic without any meta, and an
-	// events topic whose id is not the one in meta, are then no reason to refuse, and Open writes meta anew where it is stale.
+	// Init is for `departures state init` only, a deliberate new start or binding: a non-empty events topic without any meta,
+	// and an events topic whose id is not the one in meta, are then no reason to refuse, and Open writes meta anew where it is
+	// stale, beside a checkpoint and a ledger that stay.
 	Init bool
 
 	// Dial opens the connections to brokers. Nil: a net.Dialer. With TLS the handshake is made on what Dial returns.

@@ -24,6 +24,10 @@ func (c *Cluster) meta(t Topics) schema.Meta {
 	}
 }
 
+// bindAnew is the way out where the events topic is not the one that the state was written for.
+const bindAnew = "bind this state to the new topic with `departures state init`: checkpoint and ledger stay, so what was published " +
+	"before is not published to it again; to publish everything again, use a new STATE_TOPIC and `departures state init` with START"
+
 // metaFaults says what in a partition's meta does not fit the configuration and the topics, each with the way out.
 func (c *Cluster) metaFaults(partition int32, m schema.Meta, t Topics) []string {
 	var faults []string
@@ -37,7 +41,7 @@ func (c *Cluster) metaFaults(partition int32, m schema.Meta, t Topics) []string 
 		add("this state belongs to events topic %s, configured is %s: correct EVENTS_TOPIC or STATE_TOPIC", m.EventsTopic, c.cfg.EventsTopic)
 	} else if m.EventsTopicID != "" && t.EventsTopicID != "" && m.EventsTopicID != t.EventsTopicID && !c.cfg.Init {
 		add("events topic %s is not the one that this state was written for (id %s, now %s), it was deleted and created again: "+
-			"correct EVENTS_TOPIC or STATE_TOPIC, or begin anew with `departures state init` and START", m.EventsTopic, m.EventsTopicID, t.EventsTopicID)
+			"correct EVENTS_TOPIC or STATE_TOPIC, or %s", m.EventsTopic, m.EventsTopicID, t.EventsTopicID, bindAnew)
 	}
 	if m.Encoding != c.cfg.Encoding {
 		add("events are encoded as %s, configured is %s: correct ENCODING, or use another EVENTS_TOPIC and STATE_TOPIC", m.Encoding, c.cfg.Encoding)

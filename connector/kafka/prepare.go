@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,25 +19,17 @@ const (
 	metadataBound = 10 * time.Second
 	// prepareBound bounds everything after it but the reading of metas, which is bounded by its progress.
 	prepareBound = 30 * time.Second
-
-	// kgoMaxBatch is franz-go's own limit for a batch, and Kafka's default for max.message.bytes less its overhead.
-	kgoMaxBatch = 1_000_012
-	// batchMargin is what a batch takes beside its records.
-	batchMargin = 128
-	// leastMessageBytes: below this a checkpoint or a session record might not fit.
-	leastMessageBytes = 4096
 )
 
-// Topics is what Prepare found.
+// Topics is what Prepare found, and what a session goes by.
 type Topics struct {
 	Partitions    int    // state partitions in use: from meta, or the topic's own number while there is none
 	EventsTopicID string // Kafka's id of the events topic; empty below Kafka 2.8
-	HasMeta       bool   // some state partition has a meta record: this state has been used before
-	// MetaPartitions are the state partitions that have a meta record, in order. A new start with Config.Init opens each of
-	// them: one left with a stale meta refuses the next start.
+	// MetaPartitions are the state partitions that have a meta record, in order; none: this state has not been used before. A
+	// start with Config.Init opens each of them: one left with a stale meta refuses the next start.
 	MetaPartitions []int32
 
-	// The largest Record.Size that Commit takes for each topic, uncompressed.
+	// The largest Record.Size that Commit takes for each topic, uncompressed. Every session asks for them anew.
 	MaxEventBytes      int
 	MaxQuarantineBytes int
 	MaxStateBytes      int
@@ -90,12 +81,16 @@ func (p *preparation) fault(format string, args ...any) {
 }
 
 // note keeps err as a fault if only a person can help, and gives it back if another attempt may.
-func (p *preparation) note(attempt string, err error) error {
-	if fault := p.Cluster.fault(attempt, err); fault != "" {
-		p.faults = append(p.faults, fault)
-		return nil
+func (p *preparation) note(attempt string, err error) error { return p.keep(p.failed(attempt, err)) }
+
+// keep takes over the faults of a refusal, and gives every other error back.
+func (p *preparation) keep(err error) error {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return err
 	}
-	return fmt.Errorf("kafka: %s: %w", attempt, err)
+	p.faults = append(p.faults, refusal.Faults...)
+	return nil
 }
 
 // look finds, creates and verifies the topics.
@@ -206,7 +201,6 @@ func (p *preparation) readState(ctx context.Context) error {
 		}
 		return nil
 	}
-	p.topics.HasMeta = true
 	p.topics.MetaPartitions = slices.Sorted(maps.Keys(metas))
 	p.judge(metas)
 	return nil
@@ -225,35 +219,18 @@ func (p *preparation) judge(metas map[int32]schema.Meta) {
 	}
 }
 
-// limitFrom is the largest Record.Size for a topic whose max.message.bytes is given.
-func limitFrom(maxMessageBytes int) int { return min(maxMessageBytes, kgoMaxBatch) - batchMargin }
-
 // wantedTopic is one of the three topics as Prepare would create it.
 type wantedTopic struct {
 	name, variable string
 	partitions     int32
 	configs        map[string]string
-	limit          *int
 }
 
 func (p *preparation) wanted() []wantedTopic {
 	forever := map[string]string{"retention.ms": "-1"}
 	return []wantedTopic{
-		{p.cfg.EventsTopic, "EVENTS_TOPIC", 12, forever, &p.topics.MaxEventBytes},
-		{p.cfg.QuarantineTopic, "QUARANTINE_TOPIC", 1, forever, &p.topics.MaxQuarantineBytes},
-		{
-			p.cfg.StateTopic, "STATE_TOPIC", 12,
-			map[string]string{"retention.ms": "-1", "cleanup.policy": "compact"},
-			&p.topics.MaxStateBytes,
-		},
+		{p.cfg.EventsTopic, "EVENTS_TOPIC", 12, forever},
+		{p.cfg.QuarantineTopic, "QUARANTINE_TOPIC", 1, forever},
+		{p.cfg.StateTopic, "STATE_TOPIC", 12, map[string]string{"retention.ms": "-1", "cleanup.policy": "compact"}},
 	}
-}
-
-// settings are a topic's configs by name.
-func settings(r kadm.ResourceConfig) map[string]string {
-	m := map[string]string{}
-	for _, c := range r.Configs {
-		m[c.Key] = cmp.Or(c.MaybeValue(), "")
-	}
-	return m
 }

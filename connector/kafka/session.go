@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,7 +30,7 @@ type Session struct {
 	cluster   *Cluster
 	cl        *client
 	partition int32
-	topics    Topics
+	topics    Topics // with the limits as this session found them; constant once it is open
 
 	own    schema.Session // our session record
 	before int64          // end offset of the partition before the fence: every newer session's barrier lies at or past it
@@ -45,11 +44,11 @@ type Session struct {
 
 // Open takes a state partition over: fence, barrier, restore, in the order that the package comment draws. Every committed
 // record of the partition but session and meta is given to restore in log order, a tombstone as a nil value; an error of
-// restore is returned as it is. Prepare must have succeeded before.
+// restore is returned as it is. What the topics take is asked anew ([Session.Topics]). Prepare must have succeeded before.
 //
-// Errors: *Fenced when a newer session appeared meanwhile, *Refusal when meta does not match, a right is missing, or the
-// partition cannot be read to the barrier within a minute because somebody holds a transaction open; anything else is
-// worth another attempt.
+// Errors: *Fenced when a newer session appeared meanwhile, *Refusal when meta does not match, a right is missing, a topic
+// takes too little by now, or the partition cannot be read to the barrier within a minute because somebody holds a
+// transaction open; anything else is worth another attempt.
 func (c *Cluster) Open(ctx context.Context, partition int32, restore func(key string, value []byte) error) (*Session, error) {
 	topics := c.topics.Load()
 	if topics == nil {
@@ -70,9 +69,16 @@ func (c *Cluster) Open(ctx context.Context, partition int32, restore func(key st
 	return s, nil
 }
 
+// Topics is what the session goes by: the Max…Bytes as they were when it was opened, everything else as Prepare found it. An
+// older session may have gone by others.
+func (s *Session) Topics() Topics { return s.topics }
+
 // open goes through the five steps.
 func (s *Session) open(ctx context.Context, restore func(key string, value []byte) error) error {
 	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	if err := s.readLimits(ctx); err != nil { // before anything is produced: kgo asks maxBatch once a partition
 		return err
 	}
 	if err := s.raiseBarrier(ctx); err != nil {
@@ -135,8 +141,11 @@ func (c *Cluster) sameTopics(ctx context.Context, adm *kadm.Client, t Topics) er
 			return c.failed("look for topic "+topic, err)
 		}
 		if now := topicID(meta.Topics[topic].ID); now != id {
-			return refuse("topic %s was deleted and created again while it was in use (id %s, now %s): restore it, or begin anew with "+
-				"`departures state init` and START", topic, id, now)
+			wayOut := "restore it, or begin anew with `departures state init` and START"
+			if topic == c.cfg.EventsTopic {
+				wayOut = bindAnew
+			}
+			return refuse("topic %s was deleted and created again while it was in use (id %s, now %s): %s", topic, id, now, wayOut)
 		}
 	}
 	return nil
@@ -193,12 +202,11 @@ func (s *Session) maxBatch(topic string) int32 {
 
 // limit is the largest Record.Size for a topic; false if it is none of the three.
 func (s *Session) limit(topic string) (int, bool) {
-	cfg := s.cluster.cfg
-	i := slices.Index([]string{cfg.EventsTopic, cfg.QuarantineTopic, cfg.StateTopic}, topic)
-	if i < 0 {
+	n, ok := s.cluster.limits(&s.topics)[topic]
+	if !ok {
 		return 0, false
 	}
-	return []int{s.topics.MaxEventBytes, s.topics.MaxQuarantineBytes, s.topics.MaxStateBytes}[i], true
+	return *n, true
 }
 
 // Close ends the session and frees its client. It is bounded whatever the broker does, may be called twice, and makes a

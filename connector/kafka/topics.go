@@ -92,25 +92,12 @@ func led(t kadm.TopicDetail) bool {
 	return true
 }
 
-// verify refuses a topic whose settings would break the promise, and warns about what only weakens it. One topic at a time:
-// kadm does not say for which of several the right DescribeConfigs is missing.
+// verify refuses a topic whose settings would break the promise, and warns about what only weakens it.
 func (p *preparation) verify(ctx context.Context, w wantedTopic) error {
-	attempt := "describe the settings of topic " + w.name
-	described, err := p.adm.DescribeTopicConfigs(ctx, w.name)
-	if err == nil && len(described) == 1 {
-		err = described[0].Err
-	}
-	if err == nil && len(described) != 1 {
-		err = errors.New("no answer for it")
-	}
-	if errors.Is(err, kerr.TopicAuthorizationFailed) {
-		p.fault("%s: %v: grant DescribeConfigs on Topic %s", attempt, err, w.name)
-		return nil
-	}
+	has, err := p.settings(ctx, p.adm, w.name)
 	if err != nil {
-		return p.note(attempt, err)
+		return p.keep(err)
 	}
-	has := settings(described[0])
 	policy := has["cleanup.policy"]
 	if w.name == p.cfg.StateTopic && policy != "compact" {
 		p.fault("topic %s has cleanup.policy=%s, which would lose state: set it to exactly compact, or correct STATE_TOPIC", w.name, policy)
@@ -119,20 +106,8 @@ func (p *preparation) verify(ctx context.Context, w wantedTopic) error {
 		p.log.Warn("topic "+w.name+" forgets: what is older than retention.ms is deleted", "retention.ms", has["retention.ms"])
 	}
 	p.compareReplicas(w, has["min.insync.replicas"])
-	p.limit(w, has["max.message.bytes"])
-	return nil
-}
-
-// limit reads the topic's size limit.
-func (p *preparation) limit(w wantedTopic, maxMessageBytes string) {
-	n, err := strconv.Atoi(maxMessageBytes)
-	switch {
-	case err != nil: // not said: Kafka's default
-		n = kgoMaxBatch
-	case n < leastMessageBytes:
-		p.fault("topic %s has max.message.bytes=%d: raise it to %d at least", w.name, n, leastMessageBytes)
-	}
-	*w.limit = limitFrom(n)
+	*p.limits(&p.topics)[w.name], err = limitIn(w.name, has)
+	return p.keep(err)
 }
 
 // compareReplicas warns where the acknowledgement of all replicas promises less, or asks more, than it seems.

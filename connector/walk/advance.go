@@ -114,7 +114,7 @@ func (s *Step) count(now time.Time) {
 // its start was what DingTalk refused.
 func (s *Step) head(walk span, w Window, now time.Time, poll time.Duration) {
 	cp, pr := &s.Checkpoint, &s.Progress
-	pr.refusals, pr.freshLast, pr.headLast = 0, false, true
+	pr.refusals, pr.freshLast, pr.headLast, pr.stuck = 0, false, true, false
 	if w.from.After(latest(cp.HighWaterMark.Add(time.Second), cp.Floor, epoch)) {
 		// It leaves out what is right after the mark: the walk was begun with another checkpoint.
 		pr.head, pr.due = span{}, poll

@@ -194,11 +194,11 @@ func FuzzAdvance(f *testing.F) {
 			}
 			switch {
 			case b%7 == 0:
-				pr = Refused(cp, pr, w, c)
+				pr = Refused(pr, w, c)
 			case tally.Full(), b%11 == 0:
 				pr = Cut(pr, w, tally)
 			case b%13 == 0:
-				pr = Cut(pr, w, nil)
+				pr = GivenUp(pr, w)
 			default:
 				step := Advance(cp, pr, led, w, shown, c, l)
 				was, is := cp.HighWaterMark, step.Checkpoint.HighWaterMark

@@ -295,7 +295,7 @@ func (h *history) step(hostile bool) {
 		return
 	}
 	h.offered(w)
-	if h.pr.head.over() && w.Kind == Fresh {
+	if h.pr.head.over() && !h.pr.stuck && w.Kind == Fresh {
 		h.fail("a fresh window while no head walk is under way")
 	}
 	old := w.Old(h.clock())
@@ -306,13 +306,16 @@ func (h *history) step(hostile bool) {
 	if refused {
 		h.logf("refused %s %s … %s", w.Kind, w.Start, w.End)
 		if old {
-			h.pr = Refused(h.cp, h.pr, w, h.clock())
+			h.pr = Refused(h.pr, w, h.clock())
 		}
 		h.pass(1)
 		return
 	}
 	if hostile && h.chance(4) {
 		h.pass(30)
+		if h.chance(2) {
+			h.pr = GivenUp(h.pr, w)
+		}
 		return // no answer
 	}
 	shown, tally := h.collect(w)

@@ -16,8 +16,8 @@ func Next(cp schema.Checkpoint, pr Progress, c Clock, l Limits) (w Window, wait 
 	now := second(c.Now)
 	due := pr.due <= c.Uptime
 	switch {
-	case pr.head.unfinished(now):
-		if due && wantsFresh(pr, now, l) {
+	case pr.head.unfinished(now) || pr.stuck:
+		if due && wantsFresh(cp, pr, now, l) {
 			return nextFresh(cp, pr, now, l), 0
 		}
 		return nextHead(cp, pr, now, l), 0
@@ -51,10 +51,10 @@ func headFrom(cp schema.Checkpoint, now time.Time, l Limits) span {
 	return s
 }
 
-// wantsFresh reports whether a fresh walk may come before the next window of an unfinished head walk. Of a fresh walk that
-// was cut every window comes first: until the last of them the poll stays due.
-func wantsFresh(pr Progress, now time.Time, l Limits) bool {
-	return !l.Endless && !pr.freshLast && now.Sub(pr.head.at) > l.Overlap
+// wantsFresh reports whether a fresh walk may come before the next window of a head walk that is unfinished, or cannot be had.
+func wantsFresh(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) bool {
+	head := standing(pr.head, headFrom(cp, now, l), time.Time{}, now)
+	return !l.Endless && !pr.freshLast && now.Sub(head.at) > l.Overlap
 }
 
 // nextFresh is the next window of the fresh walk.

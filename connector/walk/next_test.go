@@ -503,3 +503,61 @@ func TestRefused(t *testing.T) {
 		},
 	})
 }
+
+func TestGivenUp(t *testing.T) {
+	catchingUp := func(s *session) {
+		s.cp.HighWaterMark = noon.Add(-60 * days)
+		s.walked() // the first window of catch-up; a fresh walk is due
+	}
+	each(t, map[string]func(*session){
+		"a catch-up window that cannot be had lets fresh walks by, again and again": func(s *session) {
+			catchingUp(s)
+			for range 3 {
+				s.same("kind", s.walked().Kind, Fresh)
+				s.pass(hour)
+				w := s.next()
+				s.same("kind", w.Kind, CatchUp)
+				s.pr = GivenUp(s.pr, w)
+			}
+		},
+		"the first window of a catch-up lets fresh walks by as well": func(s *session) {
+			s.cp.HighWaterMark = noon.Add(-60 * days)
+			w := s.next()
+			s.same("kind", w.Kind, CatchUp)
+			s.pr = GivenUp(s.pr, w)
+			s.same("kind", s.walked().Kind, Fresh)
+			s.same("start", s.next().Start, w.Start)
+		},
+		"it is asked for again where it stood": func(s *session) {
+			catchingUp(s)
+			s.walked() // fresh
+			w := s.next()
+			s.pr = GivenUp(s.pr, w)
+			s.covers(s.next(), CatchUp, w.Start, w.End)
+		},
+		"a fresh walk that cannot be had lets the catch-up by": func(s *session) {
+			catchingUp(s)
+			w := s.next()
+			s.same("kind", w.Kind, Fresh)
+			s.pr = GivenUp(s.pr, w)
+			s.same("kind", s.walked().Kind, CatchUp)
+			s.same("kind", s.next().Kind, Fresh)
+		},
+		"a reconcile window that cannot be had lets heads by": func(s *session) {
+			s.cp.ReconciledThrough = noon.Add(-days)
+			s.walked()
+			w := s.next()
+			s.same("kind", w.Kind, Reconcile)
+			s.pass(hour)
+			s.same("kind", s.next().Kind, Reconcile)
+			s.pr = GivenUp(s.pr, w)
+			s.same("kind", s.next().Kind, Head)
+		},
+		"a head that cannot be had lets a fresh walk of its end by, and then comes again": func(s *session) {
+			w := s.next()
+			s.pr = GivenUp(s.pr, w)
+			s.covers(s.walked(), Fresh, noon.Add(-24*hour), noon)
+			s.covers(s.next(), Head, w.Start, w.End)
+		},
+	})
+}

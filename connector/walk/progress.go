@@ -3,8 +3,6 @@ package walk
 import (
 	"slices"
 	"time"
-
-	"departures/schema"
 )
 
 // Progress is where the walks of one organisation stand within a session. Its zero value is a session just opened. It is
@@ -16,6 +14,7 @@ type Progress struct {
 	refusals  int           // how often in a row the head's present start was refused as too old
 	freshLast bool          // a fresh walk was completed and nothing walked since: another window comes first
 	headLast  bool          // a head window was walked since the last turn of reconcile
+	stuck     bool          // the head's next window was given up: fresh walks come between, even if no head walk is under way
 }
 
 // span is one walk: what it still has to cover. Head, fresh and reconcile walks are all of this kind. Its zero value is no
@@ -132,7 +131,7 @@ func Cut(pr Progress, w Window, t *Tally) Progress {
 // turn: neither fresh walks nor heads wait for a window that cannot be had.
 //
 // Only a head walk is ever clamped. The others begin within History.
-func Refused(_ schema.Checkpoint, pr Progress, w Window, c Clock) Progress {
+func Refused(pr Progress, w Window, c Clock) Progress {
 	w = w.settled()
 	pr.freshLast, pr.headLast = false, false
 	if pr.of(w.Kind) != &pr.head || !w.Old(c) {
@@ -150,6 +149,19 @@ func Refused(_ schema.Checkpoint, pr Progress, w Window, c Clock) Progress {
 		pr.refusals = 1
 	default:
 		pr.refusals++
+	}
+	return pr
+}
+
+// GivenUp is the progress after w was tried for long and could not be walked whole: that was its turn, and whatever else is due
+// comes before it is tried again. What it showed is void. A fresh walk is given up altogether: the head walk covers the same.
+func GivenUp(pr Progress, w Window) Progress {
+	pr.freshLast, pr.headLast = w.Kind == Fresh, false
+	switch pr.of(w.Kind) {
+	case &pr.fresh:
+		pr.fresh = span{}
+	case &pr.head:
+		pr.stuck = true
 	}
 	return pr
 }

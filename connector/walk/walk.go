@@ -62,6 +62,12 @@
 // well, the fault lies elsewhere and the original start comes again. Only when the clamped window is walked whole does the
 // checkpoint get a gap, and highWaterMark pass it. See [Refused].
 //
+// # Windows that cannot be had
+//
+// A window that fails again and again may be given up for a while, so that a stretch of history that DingTalk cannot read keeps
+// nobody waiting who left today: see [GivenUp]. A head that cannot be had lets fresh walks of the last Overlap by, as a
+// catch-up does. Nothing is left out by it: the window comes again until it is walked whole.
+//
 // # Clocks
 //
 // Clock.Now steers what is asked: the earlier of DingTalk's clock and ours, never back within a session. Clock.Uptime

@@ -81,7 +81,7 @@ func (s *session) noPoll() { s.pr.due = s.c.Uptime + 1000*hour }
 func (s *session) refused() Window {
 	s.Helper()
 	w := s.next()
-	s.pr = Refused(s.cp, s.pr, w, s.c)
+	s.pr = Refused(s.pr, w, s.c)
 	return w
 }
 
