@@ -156,6 +156,7 @@ func TestTroubleIsSaidWithItsWayOut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onSimulatedTime(t, func(t *testing.T, r *rig) {
+				r.cfg.PollInterval = time.Minute
 				r.sim.Set(c.set)
 				r.leave(120, "p")
 				i := r.start(nil)

@@ -140,7 +140,7 @@ func TestWindowsWithoutAnEnd(t *testing.T) {
 func TestADepartureThatShowsLateIsPublishedLate(t *testing.T) {
 	for name, late := range map[string]time.Duration{
 		"within the overlap, by the next poll":      20 * time.Hour,
-		"beyond the overlap, by the reconcile walk": 20 * 24 * time.Hour,
+		"beyond the overlap, by the reconcile walk": 3 * 24 * time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
 			onSimulatedTime(t, func(t *testing.T, r *rig) {
