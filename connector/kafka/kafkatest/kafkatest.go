@@ -14,6 +14,9 @@ import (
 // Env is the variable that names real brokers, comma separated; every test that can then runs against them.
 const Env = "KAFKA_TEST_BROKERS"
 
+// brokerAttr marks a test with the broker that it met, so that they can be counted.
+const brokerAttr = "broker"
+
 // Real says whether tests run against real brokers.
 func Real() bool { return os.Getenv(Env) != "" }
 
@@ -27,6 +30,7 @@ func Start(opts ...kfake.Opt) (*kfake.Cluster, error) {
 func Brokers(t testing.TB) []string {
 	t.Helper()
 	if Real() {
+		t.Attr(brokerAttr, "Apache Kafka")
 		return strings.Split(os.Getenv(Env), ",")
 	}
 	return Fake(t, "").ListenAddrs()
@@ -39,6 +43,7 @@ func Fake(t testing.TB, why string, opts ...kfake.Opt) *kfake.Cluster {
 	if Real() {
 		t.Skipf("only on kfake: %s", why)
 	}
+	t.Attr(brokerAttr, "kfake")
 	c, err := Start(opts...)
 	if err != nil {
 		t.Fatalf("start kfake: %v", err)
