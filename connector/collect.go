@@ -74,7 +74,7 @@ func (p *poller) endure(ctx context.Context, cp schema.Checkpoint, pr walk.Progr
 	case refusesStart(err) && w.Old(p.now()):
 		return errTooOld
 	case time.Since(failing) >= p.limits.PollInterval && p.givesWay(cp, pr, w):
-		p.log.Debug("window given up for a more urgent one", "walk", w.Kind.String(), windowAttrs(w), "err", err)
+		p.givenUp(w, err, failing)
 		return errGivenUp
 	}
 	return nil
@@ -97,6 +97,38 @@ func (p *poller) take(got *collected, page dingtalk.Page) {
 func (p *poller) givesWay(cp schema.Checkpoint, pr walk.Progress, w walk.Window) bool {
 	other, wait := walk.Next(cp, walk.GivenUp(pr, w), p.now(), p.limits)
 	return wait == 0 && other.Kind != w.Kind
+}
+
+// stuck is a window of the head or the reconcile walk that cannot be had while others can: all that is published is right, but the mark
+// stands still.
+type stuck struct {
+	kind   walk.Kind
+	saidAt time.Time // zero: no window is stuck
+}
+
+// givenUp says that a window is stuck, now and then for as long as it is. A fresh window is none: the head covers the same.
+func (p *poller) givenUp(w walk.Window, err error, since time.Time) {
+	if w.Kind == walk.Fresh {
+		return
+	}
+	if p.stuck.saidAt.IsZero() {
+		text := fmt.Sprintf("the window %s to %s cannot be had since %s: %v", w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339), since.UTC().Format(time.RFC3339), err)
+		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Stuck = text })
+	}
+	if time.Since(p.stuck.saidAt) >= reminder {
+		p.log.Warn("DingTalk: a window cannot be had; others are walked meanwhile, but the mark stands still", "walk", w.Kind.String(), windowAttrs(w), "err", err)
+		p.stuck = stuck{kind: w.Kind, saidAt: time.Now()}
+	}
+}
+
+// had says that a window was walked whole, and so its walk is not stuck any more.
+func (p *poller) had(w walk.Window) {
+	if p.stuck.saidAt.IsZero() || w.Kind == walk.Fresh || (w.Kind == walk.Reconcile) != (p.stuck.kind == walk.Reconcile) {
+		return
+	}
+	p.stuck = stuck{}
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Stuck = "" })
+	p.log.Info("DingTalk: the window could be had after all", "walk", w.Kind.String(), windowAttrs(w))
 }
 
 // beating makes a call to DingTalk and commits the heartbeats that fall due meanwhile: a call may hang longer than a minute. Its error is
@@ -136,7 +168,7 @@ func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, err error) er
 		trouble, attrs = trouble+": "+fix, append(attrs, "fix", fix)
 	}
 	level := slog.LevelDebug
-	if news {
+	if news && p.stuck.saidAt.IsZero() { // else that window's own warnings tell
 		level = slog.LevelWarn
 	}
 	p.log.Log(ctx, level, "DingTalk: "+r.name, attrs...)
@@ -151,7 +183,7 @@ func (p *poller) brighten(whole bool) {
 	if cleared {
 		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 	}
-	if news {
+	if news && p.stuck.saidAt.IsZero() {
 		p.log.Info("DingTalk answers again")
 	}
 }

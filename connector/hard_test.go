@@ -88,7 +88,7 @@ func TestAHostWhoseClockIsAhead(t *testing.T) {
 				if r.lost("during", at) {
 					t.Error("not published a minute later")
 				}
-				if notes := strings.Join(i.runner.Status().Notes(), "\n"); !strings.Contains(notes, "clock is -72h") {
+				if notes := strings.Join(i.runner.Status().Notes(), "\n"); !strings.Contains(notes, "clock is 72h0m0s behind") {
 					t.Errorf("notes are %q", notes)
 				}
 				r.stop(i)
@@ -130,8 +130,18 @@ func TestHistoryThatCannotBeReadDoesNotKeepTodaysLeaversWaiting(t *testing.T) {
 						t.Errorf("%s is not published a minute later\n%s", who, r.log.tail())
 					}
 				}
+				time.Sleep(2 * time.Hour)
+				if notes := strings.Join(i.runner.Status().Notes(), "\n"); !strings.Contains(notes, "cannot be had since") {
+					t.Errorf("notes are %q", notes)
+				}
+				if n := r.log.count("level=WARN"); n > 20 {
+					t.Errorf("%d warnings in two hours\n%s", n, r.log.tail())
+				}
 				r.sim.Heal()
 				time.Sleep(10 * time.Minute)
+				if notes := i.runner.Status().Notes(); len(notes) > 0 {
+					t.Errorf("notes are %q", notes)
+				}
 				r.stop(i)
 				r.check()
 			})

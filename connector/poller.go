@@ -45,6 +45,7 @@ type poller struct {
 	nextHeartbeat time.Time
 	whole         bool // a window was walked whole in this session
 	apart         bool // the clocks were found apart, and it was said
+	stuck         stuck
 }
 
 // organisation is one DingTalk organisation and what outlives a session of it: the client, with its token and rate limit, and how
@@ -98,6 +99,7 @@ func (p *poller) poll(ctx context.Context, cp schema.Checkpoint, pr walk.Progres
 		return cp, walk.Cut(pr, w, got.tally), nil
 	}
 	p.brighten(true)
+	p.had(w)
 	step := walk.Advance(cp, pr, p.ledger, w, got.records, p.now(), p.jittered())
 	next := step.Checkpoint
 	next.ObservedAt = got.arrived
@@ -219,7 +221,7 @@ func (p *poller) show(cp schema.Checkpoint) {
 		o.Checkpoint = cp
 		o.FreshWithin = 3 * p.limits.PollInterval
 		o.Trouble = p.org.weather.trouble
-		o.ClocksApart = 0
+		o.Stuck, o.ClocksApart = "", 0
 	})
 }
 

@@ -19,9 +19,6 @@ import (
 // healthySession is how long a session must have lived for the pauses before a new one to begin short again.
 const healthySession = 10 * time.Minute
 
-// reminder is how often a trouble with Kafka that lasts is said again.
-const reminder = 10 * time.Minute
-
 // openingGrace is how long a session may take to open, or to restore another restoreStep records, before the loop counts as stuck.
 const (
 	openingGrace = 5 * time.Minute
@@ -105,6 +102,10 @@ func (r *Runner) run(ctx context.Context) error {
 		}
 		for _, gone := range holdings.keep(ctx, inhabited) {
 			r.forget(gone)
+			r.log.Info("session closed", "partition", gone)
+		}
+		if len(inhabited) == 0 && ctx.Err() == nil {
+			r.log.Info("standing by: no organisation of ours lives in the partitions assigned")
 		}
 		r.board.change(func(s *Status) { s.Joined = true })
 	}
@@ -146,6 +147,7 @@ func (r *Runner) living(partition int32) []*organisation {
 func (r *Runner) hold(ctx context.Context, partition int32) error {
 	log := r.log.With("partition", partition)
 	lost, aside := doubling(sessionLost.pause, sessionLost.most), doubling(fenced.pause, fenced.most)
+	var said time.Time
 	for {
 		opened := time.Now()
 		err := r.serve(ctx, partition, log)
@@ -164,7 +166,11 @@ func (r *Runner) hold(ctx context.Context, partition int32) error {
 			pauses = aside
 		}
 		pause := pauses.NextBackOff()
-		log.Warn("Kafka: "+v.name+"; opening a new session", "err", err, "again_in", pause.Round(time.Millisecond))
+		level := slog.LevelDebug
+		if v == fenced || time.Since(opened) >= reminder || time.Since(said) >= reminder {
+			level, said = slog.LevelWarn, time.Now()
+		}
+		log.Log(ctx, level, "Kafka: "+v.name+"; opening a new session", "err", err, "again_in", pause.Round(time.Millisecond))
 		r.eachOrg(partition, func(o *OrgStatus) {
 			o.Trouble = fmt.Sprintf("%s: %v", v.name, err)
 			o.MovesBefore = time.Now().Add(pause + loopGrace)

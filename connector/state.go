@@ -148,6 +148,10 @@ func Init(ctx context.Context, cfg Config, wire Wire, log *slog.Logger) ([]strin
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
+	if r.cfg.Start.IsZero() && len(r.topics.MetaPartitions) == 0 {
+		// Before anything is written: a meta without a checkpoint would let the next run begin beside a full events topic.
+		return nil, refusef("%s holds no state yet and START is not set: set START to now, a time, or a duration back such as 8736h", r.cfg.Kafka.StateTopic)
+	}
 	// Every partition that already has a meta is opened too: one left with a stale meta would refuse the next start.
 	partitions := slices.Clone(r.topics.MetaPartitions)
 	for _, o := range r.orgs {
@@ -182,6 +186,10 @@ func (r *Runner) initPartition(ctx context.Context, partition int32) (done []str
 		verb := "starts at"
 		if state.checkpoint != nil {
 			verb = "keeps its checkpoint:"
+		}
+		if state.checkpoint == nil && r.topics.HasEvents {
+			done = append(done, fmt.Sprintf("organisation %s: %s is not empty and the ledger is: what it holds of departures since START will be published a second time",
+				o.CorpID, r.cfg.Kafka.EventsTopic))
 		}
 		done = append(done, fmt.Sprintf("organisation %s %s high-water mark %s, floor %s, %d entries in the ledger", o.CorpID, verb,
 			cp.HighWaterMark.Format(time.RFC3339), cp.Floor.Format(time.RFC3339), state.ledger.Len()))

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,7 @@ type OrgStatus struct {
 	FreshWithin time.Duration     // not ready when that is longer ago
 	Trouble     string            // what stands in the way and what to do about it, empty when nothing does
 	MovesBefore time.Time         // the loop promised to have moved by then
+	Stuck       string            // the window that cannot be had while others can, empty when there is none
 	ClocksApart time.Duration     // how far DingTalk's clock is ahead of ours, zero while that is not worth a word
 }
 
@@ -42,14 +44,11 @@ func (s Status) Ready(now time.Time) (reasons []string) {
 		if !o.LastWindow.IsZero() && now.Sub(o.LastWindow) <= o.FreshWithin {
 			continue
 		}
-		reason := o.Trouble
-		if reason == "" {
-			reason = "no window walked yet"
-		}
+		reason := "no window walked yet"
 		if !o.LastWindow.IsZero() {
-			reason = fmt.Sprintf("last window walked %s ago: %s", now.Sub(o.LastWindow).Round(time.Second), reason)
+			reason = fmt.Sprintf("last window walked %s ago", now.Sub(o.LastWindow).Round(time.Second))
 		}
-		reasons = append(reasons, corpID+": "+reason)
+		reasons = append(reasons, corpID+": "+reason+": "+cmp.Or(o.Trouble, "the next one is being walked"))
 	}
 	return reasons
 }
@@ -58,7 +57,7 @@ func (s Status) Ready(now time.Time) (reasons []string) {
 func (s Status) Healthy(now time.Time) (reasons []string) {
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
 		if o := s.Orgs[corpID]; now.After(o.MovesBefore) {
-			reasons = append(reasons, fmt.Sprintf("%s: the loop has not moved since %s", corpID, o.MovesBefore.Format(time.RFC3339)))
+			reasons = append(reasons, fmt.Sprintf("%s: the loop should have moved by %s", corpID, o.MovesBefore.Format(time.RFC3339)))
 		}
 	}
 	return reasons
@@ -72,7 +71,14 @@ func (s Status) Notes() (notes []string) {
 			notes = append(notes, fmt.Sprintf("%s: gap: DingTalk refused to show who left from %s to %s", corpID, g.Start.Format(time.RFC3339), g.End.Format(time.RFC3339)))
 		}
 		if o.ClocksApart != 0 {
-			notes = append(notes, fmt.Sprintf("%s: DingTalk's clock is %s ahead of this host's", corpID, o.ClocksApart))
+			side := "ahead of"
+			if o.ClocksApart < 0 {
+				side = "behind"
+			}
+			notes = append(notes, fmt.Sprintf("%s: DingTalk's clock is %s %s this host's", corpID, o.ClocksApart.Abs(), side))
+		}
+		if o.Stuck != "" {
+			notes = append(notes, fmt.Sprintf("%s: complete only through %s: %s", corpID, o.Checkpoint.HighWaterMark.Format(time.RFC3339), o.Stuck))
 		}
 	}
 	return notes

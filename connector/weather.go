@@ -10,18 +10,22 @@ import (
 // row: one call in twenty may fail on a good day.
 const sayAfter = 10 * time.Second
 
+// reminder is how often a trouble that lasts is said again.
+const reminder = 10 * time.Minute
+
 // weather remembers the troubles of one organisation's calls: how long each has lasted, and so how long the next pause is. It outlives
 // sessions, since what DingTalk holds against us has nothing to do with Kafka.
 type weather struct {
 	spells  map[*ruling]*spell
 	clearAt time.Time // no call is made before
 	trouble string    // for people, empty when all is well
-	said    bool      // somebody was warned
+	saidAt  time.Time // when somebody was warned last, zero when nobody was
 }
 
 // spell is one trouble that came once or more often since all was well.
 type spell struct {
 	times   int
+	said    bool // to people
 	backoff backoff.BackOff
 }
 
@@ -42,8 +46,10 @@ func (w *weather) worsen(r *ruling, asked time.Duration) (pause time.Duration, n
 		s.backoff.Reset()
 	}
 	w.clearAt = time.Now().Add(pause)
-	news = s.times == 1 && pause >= sayAfter || s.times == 2 && r.pause < sayAfter
-	w.said = w.said || news
+	news = !s.said && (pause >= sayAfter || s.times > 1) || s.said && time.Since(w.saidAt) >= reminder
+	if news {
+		s.said, w.saidAt = true, time.Now()
+	}
 	return pause, news
 }
 
@@ -54,7 +60,7 @@ func (w *weather) brighten(whole bool) (cleared, news bool) {
 		w.spells = map[*ruling]*spell{nextToken: again}
 		return false, false
 	}
-	cleared, news = len(w.spells) > 0, w.said
+	cleared, news = len(w.spells) > 0, !w.saidAt.IsZero()
 	*w = weather{}
 	return cleared, news
 }

@@ -56,6 +56,9 @@ func main() {
 
 // run is the program: the verb in args, the configuration in the environment, an exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if n := len(args); n > 1 && (args[n-1] == "-h" || args[n-1] == "-help" || args[n-1] == "--help") {
+		args = []string{"help"}
+	}
 	switch strings.Join(args, " ") {
 	case "run":
 		return withConfig(ctx, stdout, stderr, runConnector)

@@ -219,6 +219,18 @@ func TestStateInitWithoutStartIsRefused(t *testing.T) {
 	r.did(0, 0)
 }
 
+// TestARefusedStateInitLeavesTheCatchOn: beside events that are there, a run on a mistyped STATE_TOPIC is refused after it as before.
+func TestARefusedStateInitLeavesTheCatchOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, kafkatest.Brokers(t))
+	r.runOnce(2)
+	calls, events := r.dataCalls.Load(), r.length(r.topics.Events)
+	mistyped := "STATE_TOPIC=" + kafkatest.Name(t, "mistyped")
+	r.start("state init", "START=", mistyped).ends(refuseBound, exitFault)
+	r.start("run", "START=8736h", mistyped).ends(refuseBound, exitFault)
+	r.did(calls, events)
+}
+
 // did checks how many data calls were made and offsets of the events topic taken by now; -1 is unknown.
 func (r *rig) did(calls, events int64) {
 	r.t.Helper()

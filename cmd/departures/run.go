@@ -34,6 +34,7 @@ func runConnector(ctx context.Context, cfg connector.Config, log *slog.Logger, _
 		<-served
 	}()
 	log.Info("started", "version", version(), "admin", listener.Addr().String())
+	defer context.AfterFunc(ctx, func() { log.Info("stopping") })()
 	if err := runner.Run(ctx); err != nil {
 		return err
 	}

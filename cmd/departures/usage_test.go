@@ -39,10 +39,10 @@ func TestWrongUsageIsExitCode2(t *testing.T) {
 
 func TestVersionAndHelpNeedNoEnvironment(t *testing.T) {
 	t.Parallel()
-	for arg, says := range map[string]string{"version": "departures ", "help": "usage: departures VERB", "-h": "usage: departures VERB"} {
+	for arg, says := range map[string]string{"version": "departures ", "help": "usage: departures VERB", "-h": "usage: departures VERB", "run --help": "usage: departures VERB"} {
 		t.Run(arg, func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, []string{arg}, nil)
+			p := launch(t, strings.Fields(arg), nil)
 			p.ends(patience, exitClean)
 			if !strings.HasPrefix(p.stdout.String(), says) {
 				t.Errorf("stdout does not begin with %q: %s", says, p.stdout.String())

@@ -12,8 +12,14 @@ func printVersion(stdout io.Writer) int {
 	return exitClean
 }
 
-// version is the module's version, or the commit it was built from, or "devel" where the build recorded neither.
+// release is set by the linker where a program is built without its history.
+var release string
+
+// version is what the linker was told, the module's version, or the commit it was built from; "devel" where nothing is known.
 func version() string {
+	if release != "" {
+		return release
+	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"

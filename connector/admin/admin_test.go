@@ -34,10 +34,10 @@ func TestAnswers(t *testing.T) {
 		{"not yet in the group", "/readyz", connector.Status{}, http.StatusServiceUnavailable, "not ready\nstarting"},
 		{"no Kafka", "/readyz", connector.Status{Joined: true, Kafka: "no brokers"}, http.StatusServiceUnavailable, "no brokers"},
 		{"a walk that is late", "/readyz", of(late), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago"},
-		{"a walk that never was", "/readyz", of(troubled), http.StatusServiceUnavailable, "ding2: permission missing"},
+		{"a walk that never was", "/readyz", of(troubled), http.StatusServiceUnavailable, "ding2: no window walked yet: permission missing"},
 		{"a gap is no reason not to be ready, but said", "/readyz", of(gap), http.StatusOK, "ready\nding2: gap: "},
 		{"the loops move", "/healthz", of(troubled), http.StatusOK, "healthy\n"},
-		{"a loop is stuck", "/healthz", of(stuck), http.StatusServiceUnavailable, "not healthy\nding2: the loop has not moved since"},
+		{"a loop is stuck", "/healthz", of(stuck), http.StatusServiceUnavailable, "not healthy\nding2: the loop should have moved by"},
 		{"nothing else is served", "/", of(well), http.StatusNotFound, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -140,7 +140,7 @@ func (s *Session) produce(ctx context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		s.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
 			if err != nil {
-				err = fmt.Errorf("produce %s to %s: %w", r.Key, r.Topic, err)
+				err = fmt.Errorf("produce %s to %s: %w", r.Key[:min(len(r.Key), quotedKey)], r.Topic, err)
 			}
 			promises <- err
 		})

@@ -71,5 +71,9 @@ func (c *Cluster) readMetas(ctx context.Context, t Topics) (map[int32]schema.Met
 		metas[r.Partition] = *m
 		return m.EventsTopicID != t.EventsTopicID, nil
 	})
-	return metas, slices.Collect(maps.Values(unreadable)), err
+	var faults []string
+	for _, partition := range slices.Sorted(maps.Keys(unreadable)) {
+		faults = append(faults, unreadable[partition])
+	}
+	return metas, faults, err
 }

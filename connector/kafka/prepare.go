@@ -34,6 +34,9 @@ type Topics struct {
 	MaxQuarantineBytes int
 	MaxStateBytes      int
 
+	// HasEvents: the events topic was not empty. Beside an empty ledger, what it holds since START is published again.
+	HasEvents bool
+
 	stateTopicID string
 }
 
@@ -68,12 +71,11 @@ func (c *Cluster) Prepare(ctx context.Context) (Topics, error) {
 // preparation is one run of Prepare.
 type preparation struct {
 	*Cluster
-	cl        *client
-	adm       *kadm.Client
-	found     map[string]kadm.TopicDetail
-	faults    []string
-	topics    Topics
-	hadEvents bool // the events topic was not empty before anything was created
+	cl     *client
+	adm    *kadm.Client
+	found  map[string]kadm.TopicDetail
+	faults []string
+	topics Topics
 }
 
 func (p *preparation) fault(format string, args ...any) {
@@ -172,8 +174,8 @@ func (p *preparation) lookIntoEvents(ctx context.Context) error {
 	if err != nil {
 		return p.note(attempt, err)
 	}
-	ends.Each(func(o kadm.ListedOffset) { p.hadEvents = p.hadEvents || o.Offset > 0 })
-	if _, ok := p.found[p.cfg.StateTopic]; !ok && p.hadEvents && !p.cfg.Init {
+	ends.Each(func(o kadm.ListedOffset) { p.topics.HasEvents = p.topics.HasEvents || o.Offset > 0 })
+	if _, ok := p.found[p.cfg.StateTopic]; !ok && p.topics.HasEvents && !p.cfg.Init {
 		p.fault("%s", p.lostState("does not exist"))
 	}
 	return nil
@@ -182,7 +184,8 @@ func (p *preparation) lookIntoEvents(ctx context.Context) error {
 // lostState is the fault of a start that would publish everything a second time.
 func (p *preparation) lostState(what string) string {
 	return fmt.Sprintf("events topic %s is not empty, but state topic %s %s: going on would publish departures a second time; "+
-		"correct STATE_TOPIC or EVENTS_TOPIC, or begin anew with `departures state init` and START", p.cfg.EventsTopic, p.cfg.StateTopic, what)
+		"correct STATE_TOPIC or EVENTS_TOPIC, or begin anew with `departures state init` and START=now (an earlier START publishes again "+
+		"what the topic already holds since then)", p.cfg.EventsTopic, p.cfg.StateTopic, what)
 }
 
 // readState reads every meta and judges them.
@@ -196,7 +199,7 @@ func (p *preparation) readState(ctx context.Context) error {
 	}
 	p.faults = append(p.faults, unreadable...)
 	if len(metas) == 0 {
-		if len(unreadable) == 0 && p.hadEvents && !p.cfg.Init {
+		if len(unreadable) == 0 && p.topics.HasEvents && !p.cfg.Init {
 			p.fault("%s", p.lostState("says nothing about them (no meta record in any partition)"))
 		}
 		return nil

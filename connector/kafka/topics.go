@@ -47,8 +47,10 @@ func (p *preparation) create(ctx context.Context, w wantedTopic) error {
 	resp, err := p.adm.CreateTopic(ctx, w.partitions, -1, configs, w.name)
 	switch {
 	case err == nil:
-		p.log.Warn("created topic "+w.name+": it keeps what it holds for ever", "partitions", w.partitions, "settings", w.settings(),
-			"replication_factor", resp.ReplicationFactor)
+		p.log.Info("created topic "+w.name, "partitions", w.partitions, "settings", w.settings(), "replication_factor", resp.ReplicationFactor)
+		if w.name != p.cfg.StateTopic {
+			p.log.Warn("topic " + w.name + " keeps what it holds for ever, personal data included: set its retention.ms if that is too long")
+		}
 	case errors.Is(err, kerr.TopicAlreadyExists): // another instance was faster
 	case errors.Is(err, kerr.PolicyViolation), errors.Is(err, kerr.InvalidReplicationFactor), errors.Is(err, kerr.InvalidConfig),
 		errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidTopicException), errors.Is(err, kerr.UnsupportedVersion):

@@ -9,6 +9,9 @@
 //	I6  the same departure has the same key, id and value on every attempt, observedAt apart, aborted attempts included
 //	I7  one person's departures of one window in the order of their leaveTime
 //
+// What cannot be read from Kafka is checked where the program runs: I8, no secret, name or mobile number is ever logged or shown; I9, no
+// goroutine is left behind.
+//
 // Tests and the demo use it; the connector does not.
 package promisetest
 
