@@ -59,7 +59,7 @@ func TestATokenCallThatIsRefusedIsNoGap(t *testing.T) {
 		r.sim.Fail(dingtalktest.TokenRefused, 4) // so that the calls for a token come between the calls for the window
 		i := r.start(nil)
 		r.wait("the first window", func() bool { return r.pages() > 0 })
-		r.sim.Fail(dingtalktest.ParameterRefused.Against(dingtalktest.TokenCalls), 6)
+		r.sim.Fail(dingtalktest.ParameterRefused.Against(dingtalktest.TokenCalls), 5)
 		time.Sleep(10 * time.Minute)
 		r.stop(i)
 		if gaps := r.checkpoint().Gaps; len(gaps) > 0 {
@@ -278,6 +278,24 @@ func TestTheCheckpointIsCommittedEveryMinute(t *testing.T) {
 			i := r.start(nil)
 			time.Sleep(10 * time.Minute)
 			r.stop(i)
+		},
+		"over restarts while DingTalk hangs": func(r *rig) {
+			r.sim.Fail(dingtalktest.Hanging.Against(dingtalktest.AllCalls), 1_000_000)
+			for range 5 {
+				i := r.start(nil)
+				time.Sleep(45 * time.Second)
+				r.stop(i)
+			}
+		},
+		"over restarts every second": func(r *rig) {
+			for range 60 {
+				i := r.start(nil)
+				time.Sleep(1500 * time.Millisecond)
+				r.stop(i)
+			}
+			if behind := time.Since(r.checkpoint().HighWaterMark); behind > 10*time.Second {
+				r.t.Errorf("the mark is %s behind", behind)
+			}
 		},
 		"over restarts before the next one was due": func(r *rig) {
 			for range 5 {

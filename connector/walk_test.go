@@ -173,19 +173,20 @@ func count(r *rig, shown ...promisetest.Departure) (lost, twice, extra []string)
 
 func TestSTARTDoesNotSlideWhileDingTalkIsDown(t *testing.T) {
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
-		r.cfg.Start = connector.StartAt(time.Now())
+		r.cfg.Start = connector.StartNow
 		r.sim.Fail(dingtalktest.SystemError.Against(dingtalktest.AllCalls), 1_000_000)
 		i := r.start(nil)
-		time.Sleep(time.Minute)
-		begun := time.Now()
+		time.Sleep(time.Second)
+		left := time.Now()
 		r.leave(1, "while-down")
-		time.Sleep(time.Hour)
+		time.Sleep(500 * time.Millisecond) // before any heartbeat: only the first act has committed anything
 		r.stop(i)
+		time.Sleep(time.Hour)
 		r.sim.Heal()
 		i = r.start(nil)
 		time.Sleep(time.Minute)
 		r.stop(i)
-		lost, twice, extra := count(r, promisetest.Departure{UserID: "while-down-0", LeaveTime: begun.UTC().Truncate(time.Second)})
+		lost, twice, extra := count(r, promisetest.Departure{UserID: "while-down-0", LeaveTime: left.UTC().Truncate(time.Second)})
 		if len(lost)+len(twice)+len(extra) > 0 {
 			t.Errorf("lost %v, twice %v, extra %v\n%s", lost, twice, extra, r.log.tail())
 		}
