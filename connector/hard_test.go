@@ -3,6 +3,7 @@ package connector_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -463,4 +464,41 @@ func (r *rig) neighbour() string {
 			return corpID
 		}
 	}
+}
+
+func TestAFencedSessionIsNoticedByTheNextHeartbeat(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		wire := connector.Wire{DingTalk: r.sim.Transport(), Kafka: r.dial}
+		if _, err := connector.Init(t.Context(), r.cfg, wire, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(90 * time.Second)
+		if n := r.log.count("session open"); n != 2 {
+			t.Errorf("%d sessions\n%s", n, r.log.tail())
+		}
+		r.leave(1, "after")
+		time.Sleep(15 * time.Second)
+		r.stop(i)
+		r.check()
+		r.checkpointsAMinute()
+	})
+}
+
+func TestTwoDeploymentsDoNotFight(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		one := r.start(nil)
+		r.cfg.Kafka.Group += "-second"
+		two := r.start(nil)
+		time.Sleep(time.Hour)
+		r.leave(3, "while both live")
+		time.Sleep(time.Minute)
+		if n := r.log.count("was taken over by"); n < 2 || n > 60 {
+			t.Errorf("the state changed hands %d times in an hour", n)
+		}
+		r.stop(one)
+		r.stop(two)
+		r.check()
+	})
 }
