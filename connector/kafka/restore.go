@@ -102,8 +102,8 @@ func (c *Cluster) parseMeta(r *kgo.Record) (*schema.Meta, error) {
 	return &m, nil
 }
 
-// stalled says why a restore gets nothing: a *Refusal if the broker answers, since then somebody holds a transaction open
-// before our barrier, and another attempt would wait as long.
+// stalled says why a restore gets nothing: a *Refusal if somebody holds a transaction open before our barrier, for another attempt
+// would wait as long.
 func (s *Session) stalled(ctx context.Context, attempt string, read int64) error {
 	c := s.cluster
 	ctx, cancel := context.WithTimeout(ctx, askBound)
@@ -120,6 +120,11 @@ func (s *Session) stalled(ctx context.Context, attempt string, read int64) error
 	}
 	lso, _ := stable.Lookup(c.cfg.StateTopic, s.partition)
 	hwm, _ := high.Lookup(c.cfg.StateTopic, s.partition)
+	if lso.Offset > s.mark {
+		// Nobody holds a transaction open before the barrier, and yet the broker does not show it: a new session may see it.
+		return fmt.Errorf("kafka: %s: no progress: topic %s is read to offset %d, barrier %d, last stable offset %d, high watermark %d",
+			attempt, c.cfg.StateTopic, read, s.mark, lso.Offset, hwm.Offset)
+	}
 	return refuse("%s: no progress for %v: topic %s is read to offset %d, barrier %d, last stable offset %d, high watermark %d; %s",
 		attempt, c.restoreStall, c.cfg.StateTopic, read, s.mark, lso.Offset, hwm.Offset, s.holders(ctx, adm))
 }
