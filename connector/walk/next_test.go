@@ -201,6 +201,16 @@ func TestReconcile(t *testing.T) {
 			s.covers(s.walked(), Reconcile, noon.Add(-10*days-30*time.Minute), noon.Add(-3*days-30*time.Minute))
 			s.covers(s.walked(), Reconcile, noon.Add(-3*days-30*time.Minute+time.Second), now)
 		},
+		"not even a window that ends beyond it moves reconciledThrough before the last": func(s *session) {
+			s.cp.ReconciledThrough, s.l.Lookback, s.l.PollInterval = noon.Add(-20*days), days, 100*hour
+			s.walked()
+			for range 2 {
+				s.same("kind", s.walked().Kind, Reconcile)
+				s.same("reconciled", s.cp.ReconciledThrough, noon.Add(-20*days))
+			}
+			s.same("end", s.walked().End, noon)
+			s.same("reconciled", s.cp.ReconciledThrough, noon)
+		},
 		"only its last window moves reconciledThrough, to the now of its begin": func(s *session) {
 			due(s)
 			s.l.PollInterval = 100 * hour

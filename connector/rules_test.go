@@ -1,0 +1,252 @@
+package connector_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"departures/connector"
+	"departures/connector/dingtalk/dingtalktest"
+	"departures/connector/kafka"
+	"departures/connector/promisetest"
+	"departures/schema"
+)
+
+// watching is a DingTalk that looks at something when the first call comes.
+type watching struct {
+	http.RoundTripper
+	once sync.Once
+	look func()
+}
+
+func (w *watching) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.once.Do(w.look)
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// TestTheFirstCheckpointStandsBeforeDingTalkIsAsked: otherwise START=now slides with every restart before the first success.
+func TestTheFirstCheckpointStandsBeforeDingTalkIsAsked(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		var then schema.Checkpoint
+		r.calls = &watching{RoundTripper: r.sim.Transport(), look: func() { then = r.checkpoint() }}
+		i := r.start(nil)
+		time.Sleep(time.Second)
+		r.stop(i)
+		at := r.cfg.Start.At(time.Now())
+		if !then.HighWaterMark.Equal(at) || !then.ReconciledThrough.Equal(at) || !then.Floor.Equal(at) {
+			t.Errorf("at the first call the checkpoint was %+v, want every mark at %s", then, at)
+		}
+	})
+}
+
+// takeOver opens and closes a session on the state, as another deployment would.
+func (r *rig) takeOver() {
+	r.t.Helper()
+	cfg := r.cfg.Kafka
+	cfg.Instance, cfg.Dial, cfg.Log = "the-other-deployment", r.dial, slog.New(slog.DiscardHandler)
+	c, err := kafka.New(cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := c.Prepare(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	s, err := c.Open(context.Background(), c.Partition("dingtest"), func(string, []byte) error { return nil })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s.Close()
+}
+
+// pauses are the pauses after each line of the log that says what.
+func (l *logbook) pauses(what string) (all []time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range regexp.MustCompile(what+`.* again_in=(\S+)`).FindAllStringSubmatch(l.text.String(), -1) {
+		d, _ := time.ParseDuration(m[1])
+		all = append(all, d)
+	}
+	return all
+}
+
+func TestAFenceIsFollowedByAPauseThatGrows(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		want := []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 300e9, 300e9}
+		for range want {
+			r.takeOver()
+			time.Sleep(8 * time.Minute) // heard of within a minute, and at most 6:15 aside: the session lives less than ten
+		}
+		time.Sleep(12 * time.Minute)
+		r.takeOver()
+		want = append(want, time.Second) // after ten healthy minutes
+		time.Sleep(2 * time.Minute)
+		got := r.log.pauses("Kafka: fenced")
+		if len(got) != len(want) {
+			t.Fatalf("%d pauses, want %d\n%s", len(got), len(want), got)
+		}
+		for k, least := range want {
+			if got[k] < least || got[k] > least*5/4 {
+				t.Errorf("pause %d is %s, want %s and at most a quarter more", k+1, got[k], least)
+			}
+		}
+		r.stop(i)
+		r.check()
+	})
+}
+
+// everyPartition gives the rig an organisation in each state partition, all with the same people.
+func (r *rig) everyPartition() (corpIDs []string) {
+	one := r.cfg.Orgs[0]
+	r.cfg.Orgs = nil
+	taken := map[int]bool{}
+	for n := 0; len(taken) < 12; n++ {
+		corpID := fmt.Sprintf("ding%d", n)
+		p := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: []byte(corpID)}, 12)
+		if taken[p] {
+			continue
+		}
+		taken[p] = true
+		o := one
+		o.CorpID, o.AppKeyDigest, o.DingTalk.CorpID = corpID, schema.Digest([]byte(corpID)), corpID
+		r.cfg.Orgs = append(r.cfg.Orgs, o)
+		corpIDs = append(corpIDs, corpID)
+	}
+	return corpIDs
+}
+
+// TestAnInstanceThatJoinsTakesItsShare: partitions that move to another instance are let go of, without a fence.
+func TestAnInstanceThatJoinsTakesItsShare(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		corpIDs := r.everyPartition()
+		one := r.start(nil)
+		time.Sleep(time.Minute)
+		two := r.start(nil)
+		time.Sleep(2 * time.Minute)
+		at := time.Now()
+		r.sim.Leave(person("p", at))
+		time.Sleep(15 * time.Second)
+		for n, i := range []*instance{one, two} {
+			s := i.runner.Status()
+			if reasons := append(s.Ready(time.Now()), s.Healthy(time.Now())...); len(s.Orgs) != 6 || len(reasons) > 0 {
+				t.Errorf("instance %d has %d organisations, and %q", n+1, len(s.Orgs), reasons)
+			}
+		}
+		a, err := r.account()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, corpID := range corpIDs {
+			if lost, twice, _ := a.Count(corpID, []promisetest.Departure{{UserID: "p", LeaveTime: at.UTC().Truncate(time.Second)}}); len(lost)+len(twice) > 0 {
+				t.Errorf("%s: lost %v, twice %v", corpID, lost, twice)
+			}
+		}
+		if n := r.log.count("Kafka: fenced"); n > 0 {
+			t.Errorf("%d fences", n)
+		}
+		r.stop(one)
+		r.stop(two)
+	})
+}
+
+func TestWhatARestartedWalkDoesNotShowIsNotPublished(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		left := time.Now().UTC().Truncate(time.Second)
+		r.leave(60, "p") // two pages
+		gone := time.Now().Add(-time.Minute)
+		r.sim.Leave(person("gone", gone)) // the earliest: on the first page
+		refused := dingtalktest.ParameterRefused
+		refused.When = func(c dingtalktest.Call) bool { return c.Param("nextToken") != "0" }
+		r.sim.Fail(refused, 1)
+		i := r.start(nil)
+		r.wait("the refusal", func() bool { return r.pages() == 2 })
+		r.sim.Remove("gone", gone)
+		time.Sleep(10 * time.Second)
+		r.stop(i)
+		if !r.lost("gone", gone) {
+			t.Error("published, though the walk that was completed did not show it")
+		}
+		if lost, _, _ := count(r, promisetest.Departure{UserID: "p-0", LeaveTime: left}); len(lost) > 0 {
+			t.Error("the others are not published")
+		}
+	})
+}
+
+// TestTooManyForOneWindowWithoutAnEnd: a window that cannot be cut is not collected for ever.
+func TestTooManyForOneWindowWithoutAnEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("200,001 departures")
+	}
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.cfg.Orgs[0].DingTalk.EndTime = false
+		all := make([]dingtalktest.Leaver, 200_001)
+		for n := range all {
+			all[n] = dingtalktest.Leaver{UserID: fmt.Sprint(n), LeaveTime: time.Now().Add(-time.Duration(n%3000) * time.Second)}
+		}
+		r.sim.Leave(all...)
+		i := r.start(nil)
+		select {
+		case <-i.done:
+		case <-time.After(5 * time.Second): // a reading takes less than half a second
+		}
+		r.stop(i)
+		if i.err == nil || !strings.Contains(i.err.Error(), "DINGTALK_END_TIME") {
+			t.Errorf("ended with %v", i.err)
+		}
+	})
+}
+
+func TestAQuarantinedRecordIsCutToItsTopic(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.create(r.topics.Quarantine, map[string]string{"max.message.bytes": "8192"})
+		big := person("big", time.Now())
+		big.Raw = []byte(`{"name":"` + strings.Repeat("x", 50_000) + `"}`) // no userId
+		r.sim.Leave(big)
+		at := time.Now()
+		r.sim.Leave(person("other", at))
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		r.stop(i)
+		if r.lost("other", at) {
+			t.Errorf("the other departure is not published\n%s", r.log.tail())
+		}
+		r.wellKept(1, 1)
+	})
+}
+
+func TestReadinessAndNotesChangeWithTheWeather(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.cfg.Start = connector.StartAt(time.Now().Add(-400 * 24 * time.Hour))
+		r.sim.Set(func(s *dingtalktest.Switches) { s.StrictHistory, s.Skew = true, -2*time.Minute })
+		i := r.start(nil)
+		status := func() (ready, notes string) {
+			s := i.runner.Status()
+			return strings.Join(s.Ready(time.Now()), "\n"), strings.Join(s.Notes(), "\n")
+		}
+		time.Sleep(5 * time.Minute)
+		if ready, notes := status(); ready != "" || !strings.Contains(notes, "gap: ") || !strings.Contains(notes, "clock is 2m") {
+			t.Errorf("ready: %q, notes: %q", ready, notes)
+		}
+		r.sim.Set(func(s *dingtalktest.Switches) { s.Skew = 0 })
+		r.sim.Fail(dingtalktest.SystemError, 1_000_000)
+		time.Sleep(44 * time.Second) // three poll intervals are 30 s
+		if ready, notes := status(); !strings.Contains(ready, "last window walked") || !strings.Contains(ready, "500 system.error") || strings.Contains(notes, "clock") {
+			t.Errorf("after three poll intervals without a window ready: %q, notes: %q", ready, notes)
+		}
+		r.sim.Heal()
+		time.Sleep(2 * time.Minute)
+		if ready, _ := status(); ready != "" || i.runner.Status().Orgs["dingtest"].Trouble != "" {
+			t.Errorf("ready: %q, trouble: %q", ready, i.runner.Status().Orgs["dingtest"].Trouble)
+		}
+		r.stop(i)
+	})
+}
