@@ -132,16 +132,9 @@ func person(userID string, at time.Time) dingtalktest.Leaver {
 	return dingtalktest.Leaver{UserID: userID, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
 }
 
-// truth is what has to be on the events topic: whatever is visible at or after the floor and can be read.
+// truth is what has to be on the events topic.
 func (r *rig) truth() []promisetest.Departure {
-	var all []promisetest.Departure
-	floor := r.cfg.Start.At(time.Now())
-	for _, d := range r.sim.Truth() {
-		if d.Raw == nil && !d.LeaveTime.Before(floor) && (!d.Removed || d.Shown) {
-			all = append(all, promisetest.Departure{UserID: d.UserID, LeaveTime: d.LeaveTime})
-		}
-	}
-	return all
+	return promisetest.Owed(r.sim, r.cfg.Start.At(time.Now()))
 }
 
 // settle waits until every departure that there is stands on the events topic.

@@ -81,13 +81,7 @@ func (c *company) run(ctx context.Context) {
 }
 
 // truth is every departure that DingTalk ever showed, as the promise counts them.
-func (c *company) truth() []promisetest.Departure {
-	var all []promisetest.Departure
-	for _, d := range c.sim.Truth() {
-		all = append(all, promisetest.Departure{UserID: d.UserID, LeaveTime: d.LeaveTime})
-	}
-	return all
-}
+func (c *company) truth() []promisetest.Departure { return promisetest.Owed(c.sim, time.Time{}) }
 
 func (c *company) leave(ls ...dingtalktest.Leaver) {
 	c.sim.Leave(ls...)

@@ -108,16 +108,8 @@ func person(userID string, at time.Time) dingtalktest.Leaver {
 	return dingtalktest.Leaver{UserID: userID, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
 }
 
-// truth is what has to be on the events topic: whatever is visible at or after the floor and can be read.
-func (r *rig) truth() []promisetest.Departure {
-	var all []promisetest.Departure
-	for _, d := range r.sim.Truth() {
-		if d.Raw == nil && !d.LeaveTime.Before(r.floor) {
-			all = append(all, promisetest.Departure{UserID: d.UserID, LeaveTime: d.LeaveTime})
-		}
-	}
-	return all
-}
+// truth is what has to be on the events topic.
+func (r *rig) truth() []promisetest.Departure { return promisetest.Owed(r.sim, r.floor) }
 
 // settle waits until p has brought every departure that there is to the events topic.
 func (r *rig) settle(p *process) {

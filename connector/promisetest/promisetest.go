@@ -24,6 +24,7 @@ import (
 	"strings"
 	"time"
 
+	"departures/connector/dingtalk/dingtalktest"
 	"departures/connector/kafka/kafkatest"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,6 +67,17 @@ func Read(ctx context.Context, brokers []string, topics Topics, opts ...kgo.Opt)
 type Departure struct {
 	UserID    string
 	LeaveTime time.Time // UTC, whole seconds
+}
+
+// Owed is what has to be on the events topic: whatever the simulated DingTalk shows, or has shown, from floor on and that can be read.
+func Owed(sim *dingtalktest.Server, floor time.Time) []Departure {
+	var all []Departure
+	for _, d := range sim.Truth() {
+		if d.Raw == nil && !d.LeaveTime.Before(floor) && (!d.Removed || d.Shown) {
+			all = append(all, Departure{UserID: d.UserID, LeaveTime: d.LeaveTime})
+		}
+	}
+	return all
 }
 
 func (d Departure) key(corpID string) string {
