@@ -214,6 +214,18 @@ func (l *logbook) count(s string) int {
 	return strings.Count(l.text.String(), s)
 }
 
+// lines are those that contain s.
+func (l *logbook) lines(s string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, s) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
 // tail is the last of it, for a failure's message.
 func (l *logbook) tail() string {
 	l.mu.Lock()

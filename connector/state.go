@@ -47,7 +47,7 @@ func (r restoring) restore(key string, value []byte) error {
 		}
 		cp, err := schema.ParseCheckpoint(value)
 		if err != nil {
-			return unreadable(key, err)
+			return unreadable(kind, corpID, err)
 		}
 		org.checkpoint = &cp
 	case schema.KindPublished, schema.KindQuarantined:
@@ -57,15 +57,16 @@ func (r restoring) restore(key string, value []byte) error {
 		}
 		entry, err := schema.ParseLedgerEntry(value)
 		if err != nil {
-			return unreadable(key, err)
+			return unreadable(kind, corpID, err)
 		}
 		org.ledger.Add(walk.IDOf(key), contentOf(entry.Digest))
 	}
 	return nil
 }
 
-func unreadable(key string, err error) error {
-	return refusef("state record %q cannot be read (%v): the state was written by something else, or by a newer version: use that version, or a STATE_TOPIC of its own", key, err)
+// unreadable names a record by its kind and organisation alone: a userId stands in the key of a ledger entry.
+func unreadable(kind schema.Kind, corpID string, err error) error {
+	return refusef("state record %s/%s cannot be read (%v): the state was written by something else, or by a newer version: use that version, or a STATE_TOPIC of its own", kind, corpID, err)
 }
 
 // begin is the checkpoint that the organisation's walk goes on from. One that was never started gets its first checkpoint,

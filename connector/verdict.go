@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -27,7 +29,7 @@ var (
 	transient   = &ruling{name: "no answer that can be used", pause: time.Second, most: time.Minute}
 	throttled   = &ruling{name: "throttled", pause: time.Second, most: time.Minute, steady: 8}
 	perMinute   = &ruling{name: "throttled for a minute", pause: time.Minute, most: 5 * time.Minute, steady: 8}
-	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute}
+	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "DingTalk bans an address for five minutes after 10,000 calls in 20 seconds: look for another program that calls from this one"}
 	quota       = &ruling{name: "monthly quota used up", pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
 	deadToken   = &ruling{name: "token refused", pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
 	noToken     = &ruling{name: "token not seen", pause: time.Second, most: 5 * time.Minute, fix: "check whether a proxy on the way takes the header x-acs-dingtalk-access-token out"}
@@ -61,6 +63,7 @@ var byCode = map[string]*ruling{
 
 	"Forbidden.AccessDenied.AccessTokenPermissionDenied": permission,
 	"Forbidden.AccessDenied.IpNotInWhiteList":            whiteList,
+	"errcode 60020": whiteList, // the same in the legacy style
 
 	"Forbidden.AccessDenied.QpsLimitForApi":                  throttled,
 	"Forbidden.AccessDenied.QpsLimitForAppkeyAndApi":         throttled,
@@ -138,11 +141,27 @@ func refusesStart(err error) bool {
 	return verdict(err) == badRequest && errors.As(err, &answer) && answer.FirstPage
 }
 
-// fixFor is what a person can do about err, with the permissions that DingTalk says are missing.
+// fixFor is what a person can do about err, with what DingTalk itself says of it: the permissions that are missing, the address that is
+// not on the white list.
 func (r *ruling) fixFor(err error) string {
-	var answer *dingtalk.Error
-	if errors.As(err, &answer) && len(answer.Scopes) > 0 {
-		return fmt.Sprintf("grant the app in DingTalk's console: %s", strings.Join(answer.Scopes, ", "))
+	var (
+		answer      *dingtalk.Error
+		name        *net.DNSError
+		certificate *tls.CertificateVerificationError
+	)
+	switch answered := errors.As(err, &answer); {
+	case answered && len(answer.Scopes) > 0:
+		return "grant the app in DingTalk's console: " + strings.Join(answer.Scopes, ", ")
+	case answered && r == whiteList && answer.Address != "":
+		return "add " + answer.Address + ", which is how DingTalk sees this host, to the app's server IP list in DingTalk's console"
+	case answered && r == transient && answer.OfToken && answer.Code == "unknownError":
+		return "if it lasts: DingTalk may not know the organisation: check DINGTALK_CORP_ID"
+	case answered && r == transient && (answer.Status == http.StatusNotFound || answer.Status/100 == 3):
+		return "if it lasts: check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
+	case errors.As(err, &name):
+		return "if it lasts: check DINGTALK_BASE_URL and this host's DNS"
+	case errors.As(err, &certificate):
+		return "if it lasts: check DINGTALK_BASE_URL; and whether a proxy on the way has a certificate of its own, which this host must then trust"
 	}
 	return r.fix
 }

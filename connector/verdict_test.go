@@ -1,6 +1,8 @@
 package connector_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,52 +10,162 @@ import (
 	"departures/connector/dingtalk/dingtalktest"
 )
 
-// pauses is how long the connector waits after one call went wrong, before it makes the next one; what is not here it takes for
-// weather, and asks again after a second.
-var pauses = map[string]time.Duration{
-	"403 QPM":             time.Minute,
-	"403 monthly quota":   time.Hour,
-	"403 permission":      time.Minute,
-	"403 IP white list":   time.Minute,
-	"429 Retry-After":     7 * time.Second,
-	"IP block, HTML, 403": 5 * time.Minute,
-	"IP block, HTML, 200": 5 * time.Minute,
-	"IP block, JSON, 200": 5 * time.Minute,
-	"hang":                6 * time.Second, // the call's own time-out, and a second
-	"stalled body":        6 * time.Second,
-	"slow":                6 * time.Second,
-	"slow drip":           6 * time.Second,
+// row is one line of the table of verdicts, as it is seen from outside.
+type row struct {
+	fault dingtalktest.Fault
+	pause time.Duration // from one call that goes wrong to the next call
+	says  string        // to the operator, in the log and on /readyz
+	fix   string        // part of the way out that is said with it; "" where time heals it
 }
 
-// TestWhateverDingTalkAnswersTheDepartureIsPublished lets the first call for leave records go wrong in every way that the simulator
-// knows. Nothing is lost, and the next call comes when the verdict says.
-func TestWhateverDingTalkAnswersTheDepartureIsPublished(t *testing.T) {
+// Parts of the ways out, and what is said of most troubles.
+const (
+	weatherSays  = "no answer that can be used"
+	checkApp     = "check in DingTalk's console that the app is enabled"
+	checkSecret  = "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io)"
+	checkBase    = "check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
+	checkEndTime = "set DINGTALK_END_TIME=never"
+	grantScope   = "Contact.Common.Read"
+	otherProgram = "look for another program that calls from this one"
+)
+
+// special are the faults of the simulator's that are not weather, by name; the others are asked again after a second, and nobody
+// can do anything about them.
+var special = map[string]row{
+	"400 InvalidAuthentication": {pause: time.Second, says: "token refused", fix: checkApp},
+	"400 invalidParameter":      {pause: time.Second, says: "window refused", fix: checkEndTime},
+	"403 QPS of the app":        {pause: time.Second, says: "throttled"},
+	"403 QPS of all apps":       {pause: time.Second, says: "throttled"},
+	"403 empty":                 {pause: time.Second, says: "throttled"},
+	"500 systemError.busy":      {pause: time.Second, says: "throttled"},
+	"403 QPM":                   {pause: time.Minute, says: "throttled for a minute"},
+	"403 monthly quota":         {pause: time.Hour, says: "monthly quota used up", fix: "wait for the next month"},
+	"403 permission":            {pause: time.Minute, says: "permission missing", fix: grantScope},
+	"403 IP white list":         {pause: time.Minute, says: "IP address not on the white list", fix: "server IP list"},
+	"429 Retry-After":           {pause: 7 * time.Second, says: weatherSays},
+	"IP block, HTML, 403":       {pause: 5 * time.Minute, says: "IP address banned", fix: otherProgram},
+	"IP block, HTML, 200":       {pause: 5 * time.Minute, says: "IP address banned", fix: otherProgram},
+	"IP block, JSON, 200":       {pause: 5 * time.Minute, says: "IP address banned", fix: otherProgram},
+	"302":                       {pause: time.Second, says: weatherSays, fix: checkBase},
+	"hang":                      {pause: 6 * time.Second, says: weatherSays}, // the call's own time-out, and a second
+	"stalled body":              {pause: 6 * time.Second, says: weatherSays},
+	"slow":                      {pause: 6 * time.Second, says: weatherSays},
+	"slow drip":                 {pause: 6 * time.Second, says: weatherSays},
+	"no such host":              {pause: time.Second, says: weatherSays, fix: "this host's DNS"},
+	"wrong certificate":         {pause: time.Second, says: weatherSays, fix: "a certificate of its own"},
+}
+
+// refusal is DingTalk's error with a code, as a row.
+func refusal(status int, code string, pause time.Duration, says, fix string) row {
+	return row{dingtalktest.Fault{Name: fmt.Sprintf("%d %s", status, code), Status: status, Code: code}, pause, says, fix}
+}
+
+// table is every verdict on a call for leave records: all that the simulator knows to go wrong, and the codes of DingTalk's table of
+// errors that it has no name for.
+func table() []row {
+	rows := []row{
+		refusal(400, "AuthenticationFailed.MissingParameter", time.Second, "token not seen", "proxy"),
+		refusal(403, "Forbidden", time.Second, "throttled", ""),
+		refusal(403, "Forbidden.AccessDenied.QpsLimitForSuitekeyAndOrgAndApi", time.Second, "throttled", ""),
+		refusal(403, "Forbidden.AccessDenied.QpsLimitForSomethingNew", time.Second, "throttled", ""),
+		refusal(403, "Forbidden.AccessDenied.QpmLimitForApi", time.Minute, "throttled for a minute", ""),
+		refusal(400, "qps.exceed.limit", time.Second, "throttled", ""),
+		refusal(400, "request.overlimit", time.Second, "throttled", ""),
+		refusal(500, "systemError", time.Second, weatherSays, ""),
+		refusal(500, "server.error", time.Second, weatherSays, ""),
+		refusal(401, "unauthorized", time.Second, weatherSays, ""),
+		refusal(500, "unauthorized", time.Second, weatherSays, ""),
+		refusal(404, "InvalidAction.NotFound", time.Second, weatherSays, checkBase),
+		refusal(400, "MissingstartTime", time.Second, weatherSays, ""),
+		{dingtalktest.Fault{
+			Name: "legacy white list", Status: 200, Type: "application/json",
+			Body: `{"errcode":60020,"errmsg":"访问ip不在白名单之中,request ip=203.0.113.9"}`,
+		}, time.Minute, "IP address not on the white list", "add 203.0.113.9"},
+	}
 	for _, f := range dingtalktest.Faults() {
-		t.Run(f.Name, func(t *testing.T) {
+		r, known := special[f.Name]
+		if !known {
+			r = row{pause: time.Second, says: weatherSays}
+		}
+		r.fault = f
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// tokenTable is the verdicts on a call for an access token that differ from those above.
+func tokenTable() []row {
+	rows := []row{
+		refusal(400, "invalidClientIdOrSecret", 5*time.Minute, "credentials refused", checkSecret),
+		refusal(400, "invalid.client", 5*time.Minute, "credentials refused", checkSecret),
+		refusal(401, "unauthorized.client", 5*time.Minute, "credentials refused", checkSecret),
+		refusal(400, "unsupported.grant.type", 5*time.Minute, "credentials refused", checkSecret),
+		refusal(400, "Missingbody", time.Second, weatherSays, ""),
+		refusal(500, "server.error", time.Second, weatherSays, ""),
+		refusal(500, "unknownError", time.Second, weatherSays, "check DINGTALK_CORP_ID"),
+	}
+	for i := range rows {
+		rows[i].fault = rows[i].fault.Against(dingtalktest.TokenCalls)
+	}
+	return rows
+}
+
+// TestEveryVerdictWaitsAsLongAsItMustAndNoLonger lets one call go wrong in every way. Nothing is lost, and the next call comes when
+// the verdict says.
+func TestEveryVerdictWaitsAsLongAsItMustAndNoLonger(t *testing.T) {
+	for _, c := range slices.Concat(table(), tokenTable()) {
+		t.Run(c.fault.Name, func(t *testing.T) {
 			onSimulatedTime(t, func(t *testing.T, r *rig) {
-				least, known := pauses[f.Name]
-				if !known {
-					least = time.Second
-				}
-				r.sim.Fail(f, 1)
+				r.sim.Fail(c.fault, 1)
 				r.leave(1, "p")
-				began := time.Now()
 				i := r.start(nil)
-				time.Sleep(least + least/4 + 15*time.Second)
+				time.Sleep(c.pause + c.pause/4 + 15*time.Second)
 				r.stop(i)
 				r.check()
-				var calls []time.Time
-				for _, c := range r.sim.Calls() {
-					if strings.HasSuffix(c.Path, "/empLeaveRecords") {
-						calls = append(calls, c.Time)
-					}
-				}
+				calls := r.callsOf(c.fault.On)
 				if len(calls) < 2 {
 					t.Fatalf("%d calls", len(calls))
 				}
-				if pause := calls[1].Sub(calls[0]); pause < least || pause > least+least/4+500*time.Millisecond {
-					t.Errorf("the next call came after %s, not %s (the first at %s)", pause, least, calls[0].Sub(began))
+				if pause := calls[1].Time.Sub(calls[0].Time); pause < c.pause || pause > c.pause+c.pause/4+500*time.Millisecond {
+					t.Errorf("the next call came after %s, not %s", pause, c.pause)
 				}
+			})
+		})
+	}
+}
+
+// TestEveryVerdictTellsTheOperator lets every call go wrong for a while. The log and /readyz say what is wrong and, where a person
+// can do something about it, what; when it is over the connector goes on by itself.
+func TestEveryVerdictTellsTheOperator(t *testing.T) {
+	for _, c := range slices.Concat(table(), tokenTable()) {
+		t.Run(c.fault.Name, func(t *testing.T) {
+			onSimulatedTime(t, func(t *testing.T, r *rig) {
+				r.cfg.PollInterval = time.Minute
+				r.sim.Fail(c.fault, 1_000_000)
+				r.leave(1, "p")
+				i := r.start(nil)
+				time.Sleep(10 * time.Minute)
+				ready := strings.Join(i.runner.Status().Ready(time.Now()), "\n")
+				if !strings.Contains(ready, "dingtest: no window walked yet: "+c.says+": ") || !strings.Contains(ready, c.fix) {
+					t.Errorf("not ready because: %q, want %q and %q in it", ready, c.says, c.fix)
+				}
+				warnings := r.log.lines("level=WARN msg=\"DingTalk: " + c.says + "\"")
+				if len(warnings) == 0 || len(warnings) > 2 || !strings.Contains(warnings[0], c.fix) {
+					t.Errorf("warnings in ten minutes: %q, want one or two that say %q", warnings, c.fix)
+				}
+				if c.fix == "" && (strings.Contains(ready, "check ") || len(warnings) > 0 && strings.Contains(warnings[0], "fix=")) {
+					t.Errorf("somebody is sent looking for what he cannot mend: %q, %q", ready, warnings)
+				}
+				r.sim.Heal()
+				time.Sleep(max(c.pause, 5*time.Minute)*5/4 + time.Minute) // no pause that grows is longer than five minutes
+				if reasons := i.runner.Status().Ready(time.Now()); len(reasons) > 0 {
+					t.Errorf("still not ready: %v", reasons)
+				}
+				if !r.log.contains("DingTalk answers again") {
+					t.Error("nothing was said when it was over")
+				}
+				r.stop(i)
+				r.check()
 			})
 		})
 	}
@@ -88,19 +200,14 @@ func TestPausesGrow(t *testing.T) {
 				time.Sleep(c.total + time.Minute)
 				r.stop(i)
 				r.check()
-				var calls []time.Time
-				for _, call := range r.sim.Calls() {
-					if strings.HasSuffix(call.Path, "/empLeaveRecords") {
-						calls = append(calls, call.Time)
-					}
-				}
+				calls := r.callsOf(dingtalktest.DataCalls)
 				for k := range c.n {
 					least := c.least[min(k, len(c.least)-1)]
-					if pause := calls[k+1].Sub(calls[k]); pause < least || pause > least*5/4+time.Millisecond {
+					if pause := calls[k+1].Time.Sub(calls[k].Time); pause < least || pause > least*5/4+time.Millisecond {
 						t.Errorf("pause %d is %s, want %s and at most a quarter more", k+1, pause, least)
 					}
 				}
-				if took := calls[c.n].Sub(calls[0]); took > c.total {
+				if took := calls[c.n].Time.Sub(calls[0].Time); took > c.total {
 					t.Errorf("%d errors cost %s, more than %s", c.n, took, c.total)
 				}
 			})

@@ -3,6 +3,7 @@ package connector_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,15 +59,15 @@ func (r *rig) checkpoint() schema.Checkpoint {
 	return cp
 }
 
-// pages counts the data calls so far.
-func (r *rig) pages() (n int) {
-	for _, c := range r.sim.Calls() {
-		if strings.HasSuffix(c.Path, "/empLeaveRecords") {
-			n++
-		}
-	}
-	return n
+// callsOf are the calls of one kind so far, oldest first.
+func (r *rig) callsOf(target dingtalktest.Target) []dingtalktest.Call {
+	return slices.DeleteFunc(r.sim.Calls(), func(c dingtalktest.Call) bool {
+		return strings.HasSuffix(c.Path, "/empLeaveRecords") != (target == dingtalktest.DataCalls)
+	})
 }
+
+// pages counts the data calls so far.
+func (r *rig) pages() int { return len(r.callsOf(dingtalktest.DataCalls)) }
 
 func TestAWindowWithTooManyRecordsIsCutAndPublishedWhole(t *testing.T) {
 	onSimulatedTime(t, func(t *testing.T, r *rig) {

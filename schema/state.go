@@ -40,34 +40,29 @@ func QuarantinedKey(corpID, digest string) string {
 	return quarantinedPrefix + QuarantineKey(corpID, digest)
 }
 
-// Kind says what a state record is.
-type Kind int
+// Kind says what a state record is: the first part of its key.
+type Kind string
 
 // The kinds of state record; Unknown is a key that this version does not know.
 const (
-	Unknown Kind = iota
-	KindMeta
-	KindSession
-	KindCheckpoint
-	KindPublished
-	KindQuarantined
+	Unknown         Kind = ""
+	KindMeta        Kind = "meta"
+	KindSession     Kind = "session"
+	KindCheckpoint  Kind = "checkpoint"
+	KindPublished   Kind = "published"
+	KindQuarantined Kind = "quarantined"
 )
 
 // StateKey splits a key of the state topic into its kind and, where the kind has one, the corpId. A corpId holds no "/".
 func StateKey(key string) (kind Kind, corpID string) {
-	switch key {
-	case MetaKey:
-		return KindMeta, ""
-	case SessionKey:
-		return KindSession, ""
+	if key == MetaKey || key == SessionKey {
+		return Kind(key), ""
 	}
-	for _, p := range []struct {
-		prefix string
-		kind   Kind
-	}{{publishedPrefix, KindPublished}, {quarantinedPrefix, KindQuarantined}, {checkpointPrefix, KindCheckpoint}} {
-		if rest, ok := strings.CutPrefix(key, p.prefix); ok {
-			corpID, _, _ = strings.Cut(rest, "/")
-			return p.kind, corpID
+	first, rest, more := strings.Cut(key, "/")
+	switch kind = Kind(first); kind {
+	case KindCheckpoint, KindPublished, KindQuarantined:
+		if corpID, _, _ = strings.Cut(rest, "/"); more {
+			return kind, corpID
 		}
 	}
 	return Unknown, ""

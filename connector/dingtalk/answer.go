@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func isRefusal(o object) bool {
 func (a answer) refusal(op string, o object) *Error {
 	e := &Error{
 		Op: op, Status: a.status, Code: clean(o.text("code", "Code")), RequestID: a.requestID(), Scopes: scopes(o),
-		RetryAfter: a.retryAfter(), Banned: a.blocked(o), HTML: a.isHTML(), Empty: len(bytes.TrimSpace(a.body)) == 0,
+		RetryAfter: a.retryAfter(), Banned: a.blocked(o), HTML: a.isHTML(), Empty: len(bytes.TrimSpace(a.body)) == 0, OfToken: op == opToken,
 	}
 	if code := o.text("errcode"); e.Code == "" && code != "" {
 		e.Code = "errcode " + clean(code)
@@ -77,10 +78,24 @@ func (a answer) refusal(op string, o object) *Error {
 	if id := o.text("requestid", "requestId", "RequestId"); id != "" {
 		e.RequestID = clean(id)
 	}
+	if strings.HasSuffix(e.Code, "IpNotInWhiteList") || e.Code == "errcode 60020" {
+		e.Address = address(o.text("message", "Message", "errmsg"))
+	}
 	if e.Banned {
 		e.RetryAfter = max(e.RetryAfter, BanPause)
 	}
 	return e
+}
+
+// address is the first IP address in a message, "" if there is none. FIELD: DingTalk refuses an address with "request ip=" and the
+// address, which is often not what the host itself knows as its own.
+func address(message string) string {
+	for _, word := range strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF.:", r) }) {
+		if ip, err := netip.ParseAddr(strings.Trim(word, ".")); err == nil {
+			return ip.String()
+		}
+	}
+	return ""
 }
 
 func (a answer) protocolError(op, reason string) *ProtocolError {

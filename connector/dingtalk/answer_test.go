@@ -213,3 +213,19 @@ func TestRetryAfter(t *testing.T) {
 		equal(t, "RetryAfter", e.RetryAfter, 15*time.Minute)
 	})
 }
+
+func TestTheAddressThatIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ body, address string }{
+		"named in the message":     {`{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"访问ip不在白名单之中,request ip=203.0.113.9 appKey(x)"}`, "203.0.113.9"},
+		"at the end of a sentence": {`{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"not in the list: 203.0.113.9."}`, "203.0.113.9"},
+		"of version 6":             {`{"Code":"Forbidden.AccessDenied.IpNotInWhiteList","Message":"request ip=2001:db8::9，"}`, "2001:db8::9"},
+		"in the legacy style":      {`{"errcode":60020,"errmsg":"访问ip不在白名单之中, request ip=203.0.113.9"}`, "203.0.113.9"},
+		"not named":                {`{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"fee 1.2.3 10:20:30"}`, ""},
+		"of another refusal":       {`{"code":"system.error","message":"request ip=203.0.113.9"}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := errors.AsType[*Error](firstError(t, newClient(answering(403, c.body))))
+			equal(t, "address", e.Address, c.address)
+		})
+	}
+}

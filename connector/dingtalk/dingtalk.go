@@ -26,7 +26,8 @@
 //
 // Errors. DOC: {code, requestid, message} under a status that says little: throttling is 403 beside missing permissions,
 // system.error comes with 400, 500 and 503. FIELD: both casings of the keys, messages in two languages. So an answer is
-// told by its code, and a message is never read, kept or printed: it may hold what was asked.
+// told by its code, and a message is never kept or printed: it may hold what was asked. Only the address that a refusal of this
+// host's address names is taken out of one ([Error].Address).
 //
 // Block. DOC: above 10,000 calls in 20 s from one address every call is refused for five minutes. DOC: the refusal is an HTML
 // page or a JSON object {"status": 1111, "punish": "deny"}; UNKNOWN: under which status. Read without suspicion, the object is an empty

@@ -17,10 +17,12 @@ type Error struct {
 	Code       string        // DingTalk's code; empty if the answer has none; "errcode " and the number for an answer in the legacy style
 	RequestID  string        // DingTalk's name for the call; empty if the answer has none
 	Scopes     []string      // the permissions that the app lacks, if the answer names them
+	Address    string        // where DingTalk saw the call come from, if it refuses that address and names it
 	RetryAfter time.Duration // how long not to call: the header Retry-After, at most an hour; at least BanPause if Banned; 0: not said
 	Banned     bool          // DingTalk has blocked this machine's address: any call, of any app, is refused for BanPause
 	HTML       bool          // the body is a page for people
 	Empty      bool          // there is no body; under 403 that is throttling or a missing permission (DOC)
+	OfToken    bool          // the refused call was for an access token
 	FirstPage  bool          // the refused call was for the first page of leave records: nextToken was not to blame
 }
 
