@@ -15,14 +15,13 @@ import (
 
 	"departures/connector"
 	"departures/connector/dingtalk/dingtalktest"
-	"departures/connector/promisetest"
 	"departures/schema"
 )
 
 // lost is whether the person's departure is not on the events topic.
-func (r *rig) lost(userID string, at time.Time) bool {
+func (r *rig) lost(who string, at time.Time) bool {
 	r.t.Helper()
-	lost, _, _ := count(r, promisetest.Departure{UserID: userID, LeaveTime: at.UTC().Truncate(time.Second)})
+	lost, _, _ := count(r, departure(who, at))
 	return len(lost) > 0
 }
 
@@ -228,7 +227,7 @@ func TestADepartureThatGrowsTooLargeAfterItWasPublished(t *testing.T) {
 		r.sim.Leave(person("p", at))
 		i := r.start(nil)
 		time.Sleep(time.Minute)
-		r.sim.Edit("p", at, func(l *dingtalktest.Leaver) { *l.Name = strings.Repeat("x", 5000) })
+		r.sim.Edit(canaryUser+"p", at, func(l *dingtalktest.Leaver) { *l.Name = strings.Repeat("x", 5000) })
 		time.Sleep(time.Minute)
 		r.stop(i)
 		r.wellKept(1, 0)

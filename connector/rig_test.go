@@ -29,6 +29,7 @@ const (
 	canarySecret = "canary-secret-5ac1"
 	canaryName   = "canary-name-77e0"
 	canaryMobile = "canary-mobile-1390"
+	canaryUser   = "canary-user-42f8-" // every userId begins with it
 )
 
 // rig is one organisation: its simulated DingTalk, its topics on some Kafka, and the configuration of a connector between them.
@@ -38,7 +39,7 @@ type rig struct {
 	brokers []string
 	topics  promisetest.Topics
 	cfg     connector.Config
-	log     *logbook
+	log     *logbook                                                             // all that was said, on /readyz too
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: the ordinary network
 	calls   http.RoundTripper                                                    // to DingTalk; nil: straight to the simulator
 }
@@ -112,6 +113,8 @@ func (r *rig) start(cutter *kafkatest.Cutter) *instance {
 // stop ends the instance as a signal would.
 func (r *rig) stop(i *instance) {
 	r.t.Helper()
+	s, now := i.runner.Status(), time.Now()
+	fmt.Fprintln(r.log, "status:", s.Ready(now), s.Healthy(now), s.Notes())
 	i.cancel()
 	select {
 	case <-i.done:
@@ -127,9 +130,14 @@ func (r *rig) leave(n int, prefix string) {
 	}
 }
 
-func person(userID string, at time.Time) dingtalktest.Leaver {
+func person(who string, at time.Time) dingtalktest.Leaver {
 	name, code, mobile := canaryName, "86", canaryMobile
-	return dingtalktest.Leaver{UserID: userID, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
+	return dingtalktest.Leaver{UserID: canaryUser + who, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
+}
+
+// departure is the departure of a person who left at that time.
+func departure(who string, at time.Time) promisetest.Departure {
+	return promisetest.Departure{UserID: canaryUser + who, LeaveTime: at.UTC().Truncate(time.Second)}
 }
 
 // truth is what has to be on the events topic.
@@ -184,9 +192,9 @@ func (r *rig) check() {
 	for _, breach := range a.Check() {
 		r.t.Error(breach)
 	}
-	for _, canary := range []string{canarySecret, canaryName, canaryMobile} {
-		if r.log.contains(canary) {
-			r.t.Errorf("I8: %s was logged", canary)
+	for _, canary := range []string{canarySecret, canaryName, canaryMobile, canaryUser} {
+		for _, line := range r.log.lines(canary) {
+			r.t.Errorf("I8: %s was said: %s", canary, line)
 		}
 	}
 	if r.t.Failed() {

@@ -146,7 +146,7 @@ func TestAnInstanceThatJoinsTakesItsShare(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, corpID := range corpIDs {
-			if lost, twice, _ := a.Count(corpID, []promisetest.Departure{{UserID: "p", LeaveTime: at.UTC().Truncate(time.Second)}}); len(lost)+len(twice) > 0 {
+			if lost, twice, _ := a.Count(corpID, []promisetest.Departure{departure("p", at)}); len(lost)+len(twice) > 0 {
 				t.Errorf("%s: lost %v, twice %v", corpID, lost, twice)
 			}
 		}
@@ -169,13 +169,13 @@ func TestWhatARestartedWalkDoesNotShowIsNotPublished(t *testing.T) {
 		r.sim.Fail(refused, 1)
 		i := r.start(nil)
 		r.wait("the refusal", func() bool { return r.pages() == 2 })
-		r.sim.Remove("gone", gone)
+		r.sim.Remove(canaryUser+"gone", gone)
 		time.Sleep(10 * time.Second)
 		r.stop(i)
 		if !r.lost("gone", gone) {
 			t.Error("published, though the walk that was completed did not show it")
 		}
-		if lost, _, _ := count(r, promisetest.Departure{UserID: "p-0", LeaveTime: left}); len(lost) > 0 {
+		if lost, _, _ := count(r, departure("p-0", left)); len(lost) > 0 {
 			t.Error("the others are not published")
 		}
 	})

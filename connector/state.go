@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -25,10 +24,12 @@ type restoring map[string]*restored
 func restoreFor(orgs []*organisation) restoring {
 	r := restoring{}
 	for _, o := range orgs {
-		r[o.CorpID] = &restored{ledger: walk.NewLedger()}
+		r.add(o.CorpID)
 	}
 	return r
 }
+
+func (r restoring) add(corpID string) { r[corpID] = &restored{ledger: walk.NewLedger()} }
 
 // restore takes one state record, oldest first; a nil value takes an earlier record of the key away. A record of ours that
 // cannot be read refuses the start: a default in its place would publish everything again. Organisations that are not
@@ -91,50 +92,16 @@ func firstCheckpoint(o Org, start Start, now time.Time) schema.Checkpoint {
 	return schema.Checkpoint{HighWaterMark: at, ReconciledThrough: at, Floor: at, ObservedAt: now, AppKeyDigest: o.AppKeyDigest}
 }
 
-// mayBegin refuses a first checkpoint where none is wanted: without START, or where the same app already publishes under
-// another corpId, which is a mistyped corpId and would publish everything again under other keys.
+// mayBegin refuses a first checkpoint where none is wanted.
 func (r *Runner) mayBegin(ctx context.Context, o Org) error {
-	var faults []string
-	other, err := r.publishedElsewhere(ctx, o)
-	if err != nil {
+	all := newNeighbours()
+	if err := r.cluster.ReadState(ctx, nil, all.see); err != nil {
 		return sessionError{fmt.Errorf("look for the app's other checkpoints in %s: %w", r.cfg.Kafka.StateTopic, err)}
 	}
-	if other != "" {
-		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s, but the same DINGTALK_APP_KEY already publishes as organisation %s: correct DINGTALK_CORP_ID, or use an app of that organisation, or another STATE_TOPIC and EVENTS_TOPIC",
-			o.CorpID, r.cfg.Kafka.StateTopic, other))
-	}
-	if r.cfg.Start.IsZero() {
-		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s and START is not set: set START to now, a time, or a duration back such as 8736h (or correct STATE_TOPIC if there should be a checkpoint); `departures state init` writes a first checkpoint by hand",
-			o.CorpID, r.cfg.Kafka.StateTopic))
-	}
-	if len(faults) > 0 {
+	if faults := all.faults(r.cfg, o); len(faults) > 0 {
 		return &Refusal{Faults: faults}
 	}
 	return nil
-}
-
-// publishedElsewhere is the corpId of another organisation that the same app published departures for, or empty. A checkpoint
-// without a ledger entry does not count: a first run with a mistyped corpId must not lock the app key out.
-func (r *Runner) publishedElsewhere(ctx context.Context, o Org) (string, error) {
-	checkpoints, published := map[string]bool{}, map[string]bool{}
-	err := r.cluster.ReadState(ctx, nil, func(_ int32, key string, value []byte) error {
-		kind, corpID := schema.StateKey(key)
-		switch {
-		case corpID == o.CorpID || value == nil:
-		case kind == schema.KindPublished:
-			published[corpID] = true
-		case kind == schema.KindCheckpoint:
-			cp, err := schema.ParseCheckpoint(value)
-			checkpoints[corpID] = err == nil && cp.AppKeyDigest == o.AppKeyDigest
-		}
-		return nil
-	})
-	for _, corpID := range slices.Sorted(maps.Keys(checkpoints)) {
-		if checkpoints[corpID] && published[corpID] {
-			return corpID, err
-		}
-	}
-	return "", err
 }
 
 // Init writes `meta` and a first checkpoint at START for every organisation that has none, and returns a line for each of what

@@ -91,6 +91,13 @@ func refusef(format string, args ...any) *Refusal {
 	return &Refusal{Faults: []string{fmt.Sprintf(format, args...)}}
 }
 
+// Explain puts an error of DingTalk's side into the words of the log: what it is, and what a person can do about it, "" where time
+// heals it.
+func Explain(err error) (what, fix string) {
+	r := verdict(err)
+	return r.name, r.fixFor(err)
+}
+
 // verdict is the one place where an error is classified.
 func verdict(err error) *ruling {
 	var (

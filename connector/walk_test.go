@@ -152,7 +152,7 @@ func TestADepartureThatShowsLateIsPublishedLate(t *testing.T) {
 				r.sim.Leave(l)
 				i := r.start(nil)
 				time.Sleep(late - time.Second)
-				if lost, _, _ := count(r, promisetest.Departure{UserID: "late", LeaveTime: l.LeaveTime.UTC().Truncate(time.Second)}); len(lost) == 0 {
+				if lost, _, _ := count(r, departure("late", l.LeaveTime)); len(lost) == 0 {
 					t.Error("published before it was shown")
 				}
 				time.Sleep(time.Hour + time.Minute)
@@ -187,7 +187,7 @@ func TestSTARTDoesNotSlideWhileDingTalkIsDown(t *testing.T) {
 		i = r.start(nil)
 		time.Sleep(time.Minute)
 		r.stop(i)
-		lost, twice, extra := count(r, promisetest.Departure{UserID: "while-down-0", LeaveTime: left.UTC().Truncate(time.Second)})
+		lost, twice, extra := count(r, departure("while-down-0", left))
 		if len(lost)+len(twice)+len(extra) > 0 {
 			t.Errorf("lost %v, twice %v, extra %v\n%s", lost, twice, extra, r.log.tail())
 		}

@@ -27,6 +27,7 @@ const (
 	canaryPassword = "canary-password-0b2d"
 	canaryName     = "canary-name-77e0"
 	canaryMobile   = "185-canary-mobile-1390"
+	canaryUser     = "canary-user-42f8-" // every userId begins with it
 )
 
 // rig is one organisation: its simulated DingTalk on a port of this host, its topics on some Kafka, and the environment of a
@@ -103,9 +104,9 @@ func (r *rig) leave(n int, prefix string) {
 	}
 }
 
-func person(userID string, at time.Time) dingtalktest.Leaver {
+func person(who string, at time.Time) dingtalktest.Leaver {
 	name, code, mobile := canaryName, "86", canaryMobile
-	return dingtalktest.Leaver{UserID: userID, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
+	return dingtalktest.Leaver{UserID: canaryUser + who, Name: &name, StateCode: &code, Mobile: &mobile, LeaveTime: at, LeaveReason: "leave"}
 }
 
 // truth is what has to be on the events topic.
@@ -155,7 +156,7 @@ func (r *rig) check() *promisetest.Account {
 // nothingPrivateWasSaid is I8.
 func (r *rig) nothingPrivateWasSaid() {
 	for _, p := range r.processes {
-		for _, canary := range []string{canarySecret, canaryPassword, canaryName, canaryMobile} {
+		for _, canary := range []string{canarySecret, canaryPassword, canaryName, canaryMobile, canaryUser} {
 			if p.stdout.contains(canary) || p.stderr.contains(canary) || p.pages.contains(canary) {
 				r.t.Errorf("I8: %s was said\n%s", canary, p.tail())
 			}

@@ -50,12 +50,6 @@ func (r Record) Size() int {
 	return n
 }
 
-// quotedKey is how much of a key an error quotes, in bytes: a key may be as long as a record.
-const quotedKey = 100
-
-// quote is the beginning of the key, for messages.
-func (r Record) quote() string { return r.Key[:min(len(r.Key), quotedKey)] }
-
 // Commit writes the records in one transaction: a read_committed reader sees all of them or none. No records are no
 // transaction. Commits of several callers are made one after the other.
 //
@@ -93,9 +87,9 @@ func (s *Session) commit(ctx context.Context, records []Record) error {
 		limit, known := s.limit(r.Topic)
 		switch {
 		case !known:
-			return fmt.Errorf("kafka: commit of %s: %s is none of the topics", r.quote(), r.Topic)
+			return fmt.Errorf("kafka: commit of a record for topic %s, which is none of the three", r.Topic)
 		case r.Size() > limit:
-			return fmt.Errorf("kafka: commit of %s: %d bytes are too many for topic %s, which takes %d", r.quote(), r.Size(), r.Topic, limit)
+			return fmt.Errorf("kafka: commit of a record of %d bytes, too many for topic %s, which takes %d", r.Size(), r.Topic, limit)
 		}
 		produced[i] = &kgo.Record{Topic: r.Topic, Partition: s.partition, Key: []byte(r.Key), Value: r.Value}
 		for _, h := range r.Headers {
@@ -140,7 +134,7 @@ func (s *Session) produce(ctx context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		s.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
 			if err != nil {
-				err = fmt.Errorf("produce %s to %s: %w", r.Key[:min(len(r.Key), quotedKey)], r.Topic, err)
+				err = fmt.Errorf("produce to %s: %w", r.Topic, err) // without the key: it may name a person
 			}
 			promises <- err
 		})
