@@ -19,6 +19,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -79,6 +80,9 @@ func (s stamp) MarshalText() ([]byte, error) {
 
 func (s *stamp) UnmarshalText(b []byte) error {
 	t, err := time.Parse(time.RFC3339, string(b))
-	*s = stamp(t.UTC())
+	if t = t.UTC(); err == nil && (t.Year() < 0 || t.Year() > 9999) { // by its offset: RFC 3339 could not write it again
+		err = errors.New("a time outside the years 0 to 9999")
+	}
+	*s = stamp(t)
 	return err
 }
