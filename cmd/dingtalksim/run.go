@@ -40,59 +40,119 @@ func mishaps() []dingtalktest.Fault {
 
 // run serves until ctx ends and gives the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	s, err := parse(args, stderr)
+	s, err := parse(args, stdout, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitClean
 	case err != nil:
 		return exitUsage
 	}
-	listener, err := net.Listen("tcp", s.addr)
+	sim := begin(s)
+	doors, err := open(s, sim)
 	if err != nil {
 		fmt.Fprintln(stderr, "dingtalksim:", err)
 		return exitError
 	}
-	now := time.Now()
-	sim := dingtalktest.New(s.options)
-	sim.Leave(dingtalktest.Corpus(s.options.Seed, s.people, now.Add(-s.history), now)...)
-	sim.FailAtRandom(s.faultRate, mishaps()...)
-	welcome(stdout, s, listener.Addr())
-
-	if err := serve(ctx, listener, sim, func() { leave(ctx, stdout, s, sim) }); err != nil {
+	welcome(stdout, s, doors)
+	if err := serve(ctx, doors, func() { leave(ctx, stdout, s, sim) }); err != nil {
 		fmt.Fprintln(stderr, "dingtalksim:", err)
 		return exitError
 	}
 	return exitClean
 }
 
-// serve answers calls while story runs, which has to end with ctx, and until both are over.
-func serve(ctx context.Context, listener net.Listener, sim http.Handler, story func()) error {
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+// begin is the simulator as the flags want it, its script begun.
+func begin(s settings) *dingtalktest.Server {
+	now := time.Now()
+	sim := dingtalktest.New(s.options)
+	sim.Leave(dingtalktest.Corpus(s.options.Seed, s.people, now.Add(-s.history), now)...)
+	sim.FailAtRandom(s.faultRate, mishaps()...)
+	for _, f := range s.faults {
+		_ = sim.Do(dingtalktest.Command{Fail: &f}) // checked by parse, as the script is
+	}
+	_ = sim.Play(s.script)
+	return sim
+}
+
+// door is one address and what answers there.
+type door struct {
+	name     string
+	listener net.Listener
+	handler  http.Handler
+}
+
+// The names of doors.
+const (
+	doorAPI       = "api"
+	doorElsewhere = "elsewhere"
+	doorAdmin     = "admin"
+)
+
+// open listens on every address that is asked for, the API's first. On an error none is left open.
+func open(s settings, sim *dingtalktest.Server) ([]door, error) {
+	var doors []door
+	for _, d := range []struct {
+		name, addr string
+		handler    http.Handler
+	}{{doorAPI, s.addr, sim}, {doorElsewhere, s.elsewhere, sim.Elsewhere()}, {doorAdmin, s.admin, sim.Admin()}} {
+		if d.addr == "" {
+			continue
+		}
+		listener, err := net.Listen("tcp", d.addr)
+		if err != nil {
+			for _, opened := range doors {
+				_ = opened.listener.Close()
+			}
+			return nil, fmt.Errorf("%s: %w", d.name, err)
+		}
+		doors = append(doors, door{d.name, listener, d.handler})
+	}
+	return doors, nil
+}
+
+// serve answers calls at every door while story runs, which has to end with ctx, and until all are over.
+func serve(ctx context.Context, doors []door, story func()) error {
+	served := make(chan error, len(doors))
+	servers := make([]*http.Server, len(doors))
+	for i, d := range doors {
+		servers[i] = &http.Server{Handler: d.handler, ReadHeaderTimeout: 10 * time.Second}
+		go func() { served <- servers[i].Serve(d.listener) }()
+	}
 	told := make(chan struct{})
 	go func() { defer close(told); story() }()
 
 	select {
 	case err := <-served:
-		return err // the listener broke; the process ends, and the story with it
+		return err // a listener broke; the process ends, and the story with it
 	case <-told:
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	if server.Shutdown(stop) != nil {
-		_ = server.Close() // what still hangs is cut
+	for _, server := range servers {
+		if server.Shutdown(stop) != nil {
+			_ = server.Close() // what still hangs is cut
+		}
 	}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return err
+	for range servers {
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
 	}
 	return nil
 }
 
-// welcome prints what to paste in front of `departures run`.
-func welcome(w io.Writer, s settings, addr net.Addr) {
+// welcome prints what to paste in front of `departures run`, and where the other doors are.
+func welcome(w io.Writer, s settings, doors []door) {
+	for _, d := range doors[1:] {
+		switch d.name {
+		case doorElsewhere:
+			fmt.Fprintf(w, "# The other deployment: http://%s\n", reachable(d.listener.Addr()))
+		case doorAdmin:
+			fmt.Fprintf(w, "# The admin API: http://%s\n", reachable(d.listener.Addr()))
+		}
+	}
 	fmt.Fprintf(w, "# %d people left in the last %s. For departures run:\n", s.people, s.history)
-	fmt.Fprintf(w, "export DINGTALK_BASE_URL=http://%s\n", reachable(addr))
+	fmt.Fprintf(w, "export DINGTALK_BASE_URL=http://%s\n", reachable(doors[0].listener.Addr()))
 	fmt.Fprintf(w, "export DINGTALK_CORP_ID=%s\n", quote(s.options.CorpID))
 	fmt.Fprintf(w, "export DINGTALK_APP_KEY=%s\n", quote(s.options.AppKey))
 	fmt.Fprintf(w, "export DINGTALK_APP_SECRET=%s\n", quote(s.options.AppSecret))

@@ -168,6 +168,19 @@ func (b *book) find(id identity) (*record, *index) {
 	return nil, nil
 }
 
+// latest is the record entered last among those that match, visible or not.
+func (b *book) latest(match func(*record) bool) *record {
+	var latest *record
+	for _, list := range [][]*record{b.byLeave.list, b.waiting.list} {
+		for _, r := range list {
+			if match(r) && (latest == nil || r.seq > latest.seq) {
+				latest = r
+			}
+		}
+	}
+	return latest
+}
+
 func (b *book) nextSeq() uint64 {
 	b.seq++
 	return b.seq

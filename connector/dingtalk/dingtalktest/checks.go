@@ -20,6 +20,7 @@ var (
 		(*Server).permission,
 		(*Server).monthlyQuota,
 		(*Server).rate,
+		(*Server).count,
 		(*Server).parameters,
 		(*Server).page,
 	}
@@ -44,7 +45,7 @@ func (s *Server) tokenPresent(c *call) *answer {
 }
 
 func (s *Server) tokenValid(c *call) *answer {
-	if !s.app.accepts(c.token, c.now) && !s.corp.accepts(c.token, c.now) {
+	if c.foreign || !s.app.accepts(c.token, c.now) && !s.corp.accepts(c.token, c.now) {
 		return refuse(c, http.StatusBadRequest, codeBadToken, "")
 	}
 	return nil
@@ -62,54 +63,6 @@ func (s *Server) permission(c *call) *answer {
 		return refuse(c, http.StatusForbidden, codePermission, "")
 	}
 	return nil
-}
-
-func (s *Server) monthlyQuota(c *call) *answer {
-	if c.sw.QuotaExhausted {
-		return refuse(c, http.StatusForbidden, codeQuota, "")
-	}
-	return nil
-}
-
-// rate is S22. Only data calls meet the global limit.
-func (s *Server) rate(c *call) *answer {
-	if c.api.target == DataCalls && c.clock().Sub(c.clock().Truncate(30*time.Minute)) < c.sw.BusyHalfHours {
-		return refuse(c, http.StatusForbidden, codeQPSGlobal, "")
-	}
-	m := s.meters[c.api.name]
-	if m == nil {
-		m = &meter{}
-		s.meters[c.api.name] = m
-	}
-	if code := m.take(c.clock(), c.sw.QPS, c.sw.QPM); code != "" {
-		return refuse(c, http.StatusForbidden, code, "")
-	}
-	return nil
-}
-
-// meter counts the calls let through to one API in the present second and minute.
-type meter struct {
-	second, minute             int64
-	withinSecond, withinMinute int
-}
-
-// take counts one call, or gives the code that refuses it. A limit of 0 or less is none.
-func (m *meter) take(now time.Time, perSecond, perMinute int) string {
-	if second := now.Unix(); second != m.second {
-		m.second, m.withinSecond = second, 0
-	}
-	if minute := now.Unix() / 60; minute != m.minute {
-		m.minute, m.withinMinute = minute, 0
-	}
-	switch {
-	case perSecond > 0 && m.withinSecond >= perSecond:
-		return codeQPS
-	case perMinute > 0 && m.withinMinute >= perMinute:
-		return codeQPM
-	}
-	m.withinSecond++
-	m.withinMinute++
-	return ""
 }
 
 // parameters judges the query, in the order startTime, endTime, maxResults, nextToken, and finds the page.

@@ -1,10 +1,13 @@
 package dingtalktest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Target is the calls that a fault may hit.
@@ -73,6 +76,8 @@ var (
 	UnknownError       = Fault{Name: "503 unknownError", Status: 503, Code: codeUnknownError}
 	ServiceTimeout     = Fault{Name: "504 service.timeout", Status: 504, Code: codeTimeout}
 	BadGateway         = Fault{Name: "502 HTML", Status: 502, Type: htmlType, Body: "<html><body><h1>502 Bad Gateway</h1></body></html>"}
+	UnavailableHTML    = Fault{Name: "503 HTML", Status: 503, Type: htmlType, Body: "<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>"}
+	TimeoutHTML        = Fault{Name: "504 HTML", Status: 504, Type: htmlType, Body: "<html><body><h1>504 Gateway Time-out</h1></body></html>"}
 	EmptyForbidden     = Fault{Name: "403 empty", Status: 403}
 	Throttled          = Fault{Name: "403 QPS of the app", Status: 403, Code: codeQPS}
 	ThrottledByAll     = Fault{Name: "403 QPS of all apps", Status: 403, Code: codeQPSGlobal}
@@ -128,7 +133,8 @@ const blockPage = "<!DOCTYPE html>\n<html><head><title>405</title></head><body>S
 func Faults() []Fault {
 	return slices.Concat(
 		[]Fault{
-			SystemError, SystemErrorAs400, SystemErrorAs503, SystemBusy, UnknownError, ServiceTimeout, BadGateway, EmptyForbidden,
+			SystemError, SystemErrorAs400, SystemErrorAs503, SystemBusy, UnknownError, ServiceTimeout, BadGateway, UnavailableHTML, TimeoutHTML,
+			EmptyForbidden,
 			Throttled, ThrottledByAll, ThrottledForMinute, QuotaExhausted, PermissionDenied, IPNotWhiteListed, TokenRefused,
 			ParameterRefused, UnknownCode, TooManyRequests, Redirected,
 		},
@@ -140,6 +146,26 @@ func Faults() []Fault {
 			Hanging, Stalled, Dripping, Slow, Truncated, TruncatedChunks, ResetInBody, ResetBefore, Refused, Unresolved, Untrusted,
 		},
 	)
+}
+
+// FaultNamed is the fault of [Faults] with this name, also as it is written on a command line: "500-system-error" for
+// "500 system.error". The error names all that there are.
+func FaultNamed(name string) (Fault, error) {
+	var names []string
+	for _, f := range Faults() {
+		if f.Name == name || f.Slug() == name {
+			return f, nil
+		}
+		names = append(names, f.Slug())
+	}
+	return Fault{}, fmt.Errorf("fault %q: none of %s", name, strings.Join(names, ", "))
+}
+
+// Slug is f's name in lower case, with hyphens for all that is neither letter nor digit.
+func (f Fault) Slug() string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(f.Name), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), "-")
 }
 
 // Against is f on the calls of another target.
@@ -167,7 +193,7 @@ func (f Fault) hits(t Target, c Call) bool {
 // Fail makes the next n calls of f's target go wrong, after whatever was queued before. f.When runs inside the server and must not
 // call it.
 func (s *Server) Fail(f Fault, n int) {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
 	if n > 0 {
 		s.faults.queue = append(s.faults.queue, queued{f, n})
@@ -177,17 +203,19 @@ func (s *Server) Fail(f Fault, n int) {
 // FailAtRandom makes each call go wrong with this probability, by one of fs: those are drawn that fit the call. It replaces what
 // was set before; probability 0 ends it. Calls of unknown paths never fail.
 func (s *Server) FailAtRandom(probability float64, fs ...Fault) {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
 	s.faults.probability, s.faults.drawn = probability, slices.Clone(fs)
 }
 
-// Heal forgets every fault that was to come, and an IP block.
+// Heal forgets every fault that was to come, and lifts every IP block. Switches stay.
 func (s *Server) Heal() {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.faults, s.block = faults{}, ipBlock{}
+	s.heal()
 }
+
+func (s *Server) heal() { s.faults, s.block, s.callers = faults{}, ipBlock{}, callers{} }
 
 // faults are those still to come.
 type faults struct {
@@ -222,27 +250,4 @@ func (fs *faults) next(t Target, c Call, random *rand.Rand) (Fault, bool) {
 		return Fault{}, false
 	}
 	return fit[random.IntN(len(fit))], true
-}
-
-// ipBlock is S24.
-type ipBlock struct {
-	fault Fault
-	until time.Time
-}
-
-// BlockIP answers every call, of any path, with f for so long: an IP block as DingTalk does it lasts 5 minutes and is one of
-// [IPBlockHTML403], [IPBlockHTML200], [IPBlockJSON]. A fault of the queue comes first.
-func (s *Server) BlockIP(f Fault, d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.block = ipBlock{f, s.now().Add(d)}
-}
-
-func (s *Server) ipBlocked(c *call) *answer {
-	if s.block.fault.Status == 0 || !c.now.Before(s.block.until) {
-		return nil
-	}
-	a := s.block.fault.answer(c)
-	a.fault = s.block.fault.Name
-	return a
 }

@@ -20,11 +20,12 @@ const maxBody = 64 << 10
 const dripPieces = 20
 
 // newCall takes from a request what the server looks at. An unreadable or too long body is no JSON.
-func newCall(r *http.Request, acceptGzip bool) *call {
+func newCall(r *http.Request, foreign, acceptGzip bool) *call {
 	c := &call{
 		method: r.Method, path: r.URL.Path, query: r.URL.Query(), token: r.Header.Get("x-acs-dingtalk-access-token"),
-		acceptGz: acceptGzip,
+		acceptGz: acceptGzip, foreign: foreign,
 	}
+	c.address, _, _ = net.SplitHostPort(r.RemoteAddr)
 	if r.Body != nil {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 		mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -36,7 +37,11 @@ func newCall(r *http.Request, acceptGzip bool) *call {
 // ServeHTTP serves a call over a real connection. A broken connection is a real one, or [http.ErrAbortHandler] where the connection
 // cannot be had.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := s.serve(newCall(r, strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"))).sized()
+	s.respond(w, r, s.foreign(r.Host))
+}
+
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, foreign bool) {
+	a := s.serve(newCall(r, foreign, strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"))).sized()
 	ctx := r.Context()
 	if wait(ctx, a.delayBefore()) != nil {
 		panic(http.ErrAbortHandler)

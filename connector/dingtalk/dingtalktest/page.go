@@ -2,37 +2,65 @@ package dingtalktest
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 )
 
 // page is the service itself: S15 to S17.
 func (s *Server) page(c *call) *answer {
-	s.book.ripen(c.now)
 	p := c.place
 	w := p.walk
 	v := w.view(&s.book)
 	from := p.begin(v)
-	n := w.size
-	if c.sw.ShortPages {
-		n = 1 + int(mix(w.salt, uint64(p.number))%uint64(w.size))
-	}
-	n = min(n, len(v.list)-from)
-	if p.blank {
-		n = 0
-	}
+	n := min(p.length(c.sw), len(v.list)-from)
 	shown := make([]*record, n)
 	for i := range shown {
 		shown[i] = v.at(from + i)
 	}
 
+	served := p.repeat(shown, c.sw.Repeats)
+
 	token := lastToken(c.sw.LastToken)
-	if full := c.sw.FullLastPage && n == w.size; from+n < len(v.list) || full {
+	if full := c.sw.FullLastPage && len(served) == w.size; from+n < len(v.list) || full {
 		token = strconv.Quote(s.nextToken(c, from+n, shown))
 	}
-	a := newAnswer(200, jsonType, s.renderPage(token, shown, c.sw))
-	a.shown = shown
+	a := newAnswer(200, jsonType, s.renderPage(token, served, c.sw))
+	a.shown = served
 	return a
+}
+
+// length is how many new records the page holds if there are as many.
+func (p *place) length(sw Switches) int {
+	size := p.walk.size
+	if p.blank {
+		return 0
+	}
+	if p.repeats(sw.Repeats) {
+		size--
+	}
+	if sw.ShortPages {
+		return 1 + int(mix(p.walk.salt, uint64(p.number))%uint64(size))
+	}
+	return size
+}
+
+// repeats reports whether the page shows a record again: not if it had no place for another one then.
+func (p *place) repeats(r Repeats) bool {
+	return p.walk.size > 1 && !p.blank && (r == RepeatInPage || r == RepeatOnNext && p.after != nil)
+}
+
+// repeat is what is served: shown, which it leaves alone, and the record that comes again.
+func (p *place) repeat(shown []*record, r Repeats) []*record {
+	switch {
+	case !p.repeats(r):
+		return shown
+	case r == RepeatOnNext:
+		return slices.Concat([]*record{p.after}, shown)
+	case len(shown) > 0:
+		return slices.Concat(shown, shown[:1])
+	}
+	return shown
 }
 
 // nextToken leads to the page that begins after offset records, the last of which ends shown.
@@ -45,7 +73,7 @@ func (s *Server) nextToken(c *call, offset int, shown []*record) string {
 	if len(shown) > 0 {
 		next.after = shown[len(shown)-1]
 	}
-	return s.walks.give(p, next, s.random.Uint64(), c.now, c.sw.PageTokenTTL)
+	return s.walks.give(p, next, s.random, c.now, c.sw.PageTokenTTL)
 }
 
 // lastToken is the JSON of nextToken on the last page, "" for none.

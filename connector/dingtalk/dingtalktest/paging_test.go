@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -315,5 +316,56 @@ func TestAHundredThousandAreWalkedWhole(t *testing.T) {
 	}
 	if got := len(d.sim.Shown()); got != 100_000 {
 		t.Errorf("%d shown", got)
+	}
+}
+
+func TestARecordMayComeTwiceInAWalk(t *testing.T) {
+	for kind, want := range map[dingtalktest.Repeats]string{
+		dingtalktest.RepeatNone:   "u1 u2 u3,u4 u5 u6,u7",
+		dingtalktest.RepeatInPage: "u1 u2 u1,u3 u4 u3,u5 u6 u5,u7 u7",
+		dingtalktest.RepeatOnNext: "u1 u2 u3,u3 u4 u5,u5 u6 u7",
+	} {
+		for _, paging := range dingtalktest.Pagings() {
+			t.Run(string(kind)+" "+string(paging), func(t *testing.T) {
+				d := atNoon(t, func(s *dingtalktest.Switches) { s.Repeats, s.Paging = kind, paging })
+				d.sim.Leave(people(7, noon.Add(-time.Hour))...)
+				var pages []string
+				for _, p := range d.walk(nil, "maxResults", "3") {
+					pages = append(pages, strings.Join(p.users(), " "))
+				}
+				if got := strings.Join(pages, ","); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				if got := users(d.walk(nil, "maxResults", "1")); len(got) != 7 {
+					t.Errorf("pages of one: %v", got)
+				}
+				if got := d.ask("startTime", stamp(noon)).users(); got != nil {
+					t.Errorf("an empty window: %v", got)
+				}
+			})
+		}
+	}
+}
+
+func TestRepeatsGoTogetherWithEveryKindOfPage(t *testing.T) {
+	for _, kind := range dingtalktest.AllRepeats() {
+		for pages := range 8 {
+			d := atNoon(t, func(s *dingtalktest.Switches) {
+				s.Repeats, s.ShortPages, s.EmptyPages, s.FullLastPage = kind, pages&1 > 0, pages&2 > 0, pages&4 > 0
+			})
+			d.sim.Leave(people(60, noon.Add(-time.Hour))...)
+			seen := map[string]bool{}
+			for _, page := range d.walk(nil, "maxResults", "7") {
+				if len(page.Records) > 7 {
+					t.Errorf("%s, pages %03b: %d records on a page of 7", kind, pages, len(page.Records))
+				}
+				for _, id := range page.users() {
+					seen[id] = true
+				}
+			}
+			if len(seen) != 60 {
+				t.Errorf("%s, pages %03b: %d of 60", kind, pages, len(seen))
+			}
+		}
 	}
 }

@@ -15,6 +15,7 @@ const DefaultKeepCalls = 100_000
 // Options are the organisation and its one app, and how the simulation runs.
 type Options struct {
 	CorpID, AppKey, AppSecret string
+	Deployment                Deployment       // where the organisation lives; "": DotIO
 	Now                       func() time.Time // nil: time.Now
 	Seed                      uint64           // of everything that is left to chance
 	KeepCalls                 int              // how many calls the access log holds; 0: DefaultKeepCalls
@@ -26,6 +27,7 @@ type Options struct {
 type Server struct {
 	corpID string
 	appKey string
+	home   Deployment
 	now    func() time.Time
 	seed   uint64
 
@@ -38,9 +40,13 @@ type Server struct {
 	app      issuer
 	corp     issuer
 	issued   issued
-	meters   map[string]*meter
-	faults   faults
+	meters   map[gate]*meter
+	quota    quota
+	callers  callers
 	block    ipBlock
+	faults   faults
+	script   script
+	invented uint64 // how many times people were invented
 	log      accessLog
 }
 
@@ -49,10 +55,13 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	unlessSet(&o.KeepCalls, DefaultKeepCalls)
+	if o.KeepCalls == 0 {
+		o.KeepCalls = DefaultKeepCalls
+	}
 	return &Server{
 		corpID:   o.CorpID,
 		appKey:   o.AppKey,
+		home:     o.Deployment.orDefault(),
 		secret:   o.AppSecret,
 		now:      o.Now,
 		seed:     o.Seed,
@@ -60,7 +69,8 @@ func New(o Options) *Server {
 		random:   rand.New(rand.NewPCG(o.Seed, 0xd1916)),
 		book:     newBook(),
 		walks:    newWalks(),
-		meters:   map[string]*meter{},
+		meters:   map[gate]*meter{},
+		callers:  callers{},
 		log:      accessLog{keep: o.KeepCalls},
 	}
 }
@@ -68,7 +78,7 @@ func New(o Options) *Server {
 // Set changes switches while the server runs. change sees the present switches with their defaults filled in. A walk that has begun
 // keeps its order, paging, bounds and field.
 func (s *Server) Set(change func(*Switches)) {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
 	sw := s.switches
 	change(&sw)
@@ -77,7 +87,7 @@ func (s *Server) Set(change func(*Switches)) {
 
 // SetSecret rotates the app's secret. Tokens stay valid.
 func (s *Server) SetSecret(secret string) {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
 	s.secret = secret
 }
@@ -85,41 +95,37 @@ func (s *Server) SetSecret(secret string) {
 // Leave adds departures to the list. They show at once, or from Leaver.VisibleAt on. The same userId and leaveTime given twice
 // is shown twice.
 func (s *Server) Leave(ls ...Leaver) {
-	s.mu.Lock()
+	now := s.enter()
 	defer s.mu.Unlock()
-	s.book.ripen(s.now())
-	s.book.leave(s.now(), ls)
+	s.book.leave(now, ls)
 }
 
 // Edit changes the record with this userId and leaveTime, visible or not, and reports whether there is one. A changed LeaveTime or
 // UserID makes another departure of it: the old one counts as removed.
 func (s *Server) Edit(userID string, leaveTime time.Time, change func(*Leaver)) bool {
-	s.mu.Lock()
+	now := s.enter()
 	defer s.mu.Unlock()
-	s.book.ripen(s.now())
-	return s.book.edit(s.now(), identity{userID, leaveTime.Unix()}, change)
+	return s.book.edit(now, identity{userID, leaveTime.Unix()}, change)
 }
 
 // Remove withdraws the record with this userId and leaveTime, and reports whether there was one.
 func (s *Server) Remove(userID string, leaveTime time.Time) bool {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.book.ripen(s.now())
 	return s.book.remove(identity{userID, leaveTime.Unix()})
 }
 
 // Truth is every departure that is or ever was visible, in order of leaveTime, then userId: what a client has to have found, but for
 // those Removed before it could.
 func (s *Server) Truth() []Departure {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.book.ripen(s.now())
 	return s.book.departures(func(Departure) bool { return true })
 }
 
 // Shown is every departure that stood at least once in a page that was served whole, in order of leaveTime, then userId.
 func (s *Server) Shown() []Departure {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
 	return s.book.departures(func(d Departure) bool { return d.Shown })
 }
@@ -133,6 +139,8 @@ type call struct {
 	json     bool   // the content type is JSON
 	body     []byte
 	acceptGz bool
+	address  string // of the caller, without a port; "" in process
+	foreign  bool   // it met the deployment where the organisation does not live
 
 	now   time.Time // Options.Now
 	sw    Switches
@@ -172,16 +180,28 @@ const (
 	suffixCorpToken = "/token"
 )
 
+// enter locks the server, brings it up to the present time, and gives that.
+func (s *Server) enter() time.Time {
+	s.mu.Lock()
+	now := s.now()
+	s.play(now)
+	s.book.ripen(now)
+	return now
+}
+
 // serve is the one place where a call becomes an answer. It waits for nothing: delays are in the answer.
 func (s *Server) serve(c *call) *answer {
-	s.mu.Lock()
+	c.now = s.enter()
 	defer s.mu.Unlock()
-	c.now, c.sw = s.now(), s.switches
+	c.sw = s.switches
 	c.api = s.route(c.method, c.path)
 	c.id = s.requestID()
-	entry := Call{Time: c.now, Method: c.method, Path: c.path, Query: redact(c.query), TokenID: s.issued.id(c.token)}
+	entry := Call{Time: c.now, Method: c.method, Path: c.path, Query: s.redact(c.query), TokenID: s.issued.id(c.token), Foreign: c.foreign}
 
 	fault, broken := s.faults.next(c.api.target, entry, s.random)
+	if fault.Wire.arrives() {
+		s.watch(c)
+	}
 	var a *answer
 	if broken && (fault.Status != 0 || !fault.Wire.arrives()) {
 		a = fault.answer(c)

@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// Marks stand at the beginning of whatever a client must not write down, so that a test can look for them in its logs.
+const (
+	TokenMark     = "c0ffee5eca11" // of every access token; 20 hexadecimal digits follow
+	PageTokenMark = "C0FFEE5E"     // of every nextToken; 8 hexadecimal digits follow
+)
+
 // issuer gives out one kind of access token. The zero value has none.
 type issuer struct {
 	token string
@@ -21,18 +27,22 @@ func (i *issuer) accepts(token string, now time.Time) bool {
 
 // ExpireTokens ends the validity of all access tokens: they are refused, and the next call for one gives a new one.
 func (s *Server) ExpireTokens() {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.app, s.corp = issuer{}, issuer{}
+	s.expireTokens()
 }
+
+func (s *Server) expireTokens() { s.app, s.corp = issuer{}, issuer{} }
 
 // RevokeToken kills the present access tokens within their validity: they are refused, and until their validity ends, unrenewed, a
 // call for one gives the same dead one. [Server.ExpireTokens] ends it earlier.
 func (s *Server) RevokeToken() {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.app.dead, s.corp.dead = s.app.token != "", s.corp.token != ""
+	s.revokeToken()
 }
+
+func (s *Server) revokeToken() { s.app.dead, s.corp.dead = s.app.token != "", s.corp.token != "" }
 
 // issue is S5.
 func (s *Server) issue(i *issuer, c *call) (token string, seconds int64) {
@@ -51,7 +61,7 @@ func (s *Server) issueAppToken(c *call) *answer {
 	if !c.json || json.Unmarshal(c.body, &ask) != nil {
 		return refuse(c, http.StatusBadRequest, codeNoBody, "body")
 	}
-	if ask.AppKey != s.appKey || ask.AppSecret != s.secret {
+	if c.foreign || ask.AppKey != s.appKey || ask.AppSecret != s.secret {
 		return refuse(c, http.StatusBadRequest, codeBadClient, "")
 	}
 	token, seconds := s.issue(&s.app, c)
@@ -70,7 +80,7 @@ func (s *Server) issueCorpToken(c *call) *answer {
 		GrantType    string `json:"grant_type"`
 	}
 	switch {
-	case corpID != s.corpID:
+	case c.foreign || corpID != s.corpID:
 		return refuse(c, http.StatusInternalServerError, codeUnknownError, "")
 	case !c.json || json.Unmarshal(c.body, &ask) != nil:
 		return refuse(c, http.StatusBadRequest, codeNoBody, "body")
@@ -98,7 +108,7 @@ const keepIssued = 1000
 
 func (t *issued) next(a, b uint64) string {
 	t.count++
-	token := fmt.Sprintf("%016x%016x", a, b)
+	token := fmt.Sprintf(TokenMark+"%04x%016x", a&0xffff, b)
 	if t.ids == nil {
 		t.ids = map[string]int{}
 	}

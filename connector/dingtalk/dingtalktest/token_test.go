@@ -242,3 +242,26 @@ func TestACallIsJudgedInTheOrderOfTheTable(t *testing.T) {
 	d.sim.Set(func(s *dingtalktest.Switches) { s.BusyHalfHours = 0 })
 	step(400, "MissingstartTime")
 }
+
+func TestTokensCanBeRecognised(t *testing.T) {
+	d := atNoon(t)
+	d.sim.Leave(people(120, noon.Add(-time.Hour))...)
+	access, page := regexp.MustCompile(`^c0ffee5eca11[0-9a-f]{20}$`), regexp.MustCompile(`^C0FFEE5E[0-9A-F]{8}$`)
+	seen := map[string]bool{}
+	for range 30 {
+		d.sim.ExpireTokens()
+		if d.login(); !access.MatchString(d.token) || seen[d.token] {
+			t.Errorf("access token %q", d.token)
+		}
+		seen[d.token] = true
+		for _, r := range d.walk(nil, "maxResults", "50")[:2] {
+			if token := r.token(); !page.MatchString(token) || seen[token] {
+				t.Errorf("nextToken %q", token)
+			}
+			seen[r.token()] = true
+		}
+	}
+	if dingtalktest.TokenMark != "c0ffee5eca11" || dingtalktest.PageTokenMark != "C0FFEE5E" {
+		t.Error("the marks are others")
+	}
+}

@@ -14,7 +14,8 @@ import (
 	"syscall"
 )
 
-// Transport serves calls in process: no socket, no goroutine, whatever the host of the URL. Errors are those that net/http gives over
+// Transport serves calls in process: no socket, no goroutine, and one address from which all its calls come. The host of the URL says
+// which deployment they meet. Errors are those that net/http gives over
 // a network, a broken body breaks while it is read, and everything that waits ends with the request's context. As
 // [http.Transport] does, it asks for gzip by itself and unpacks it.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
@@ -31,7 +32,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	accept := r.Header.Get("Accept-Encoding")
-	a := t.server.serve(newCall(r, accept == "" || strings.Contains(accept, "gzip"))).sized()
+	a := t.server.serve(newCall(r, t.server.foreign(r.URL.Host), accept == "" || strings.Contains(accept, "gzip"))).sized()
 	if err := wait(ctx, a.delayBefore()); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package dingtalktest
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -34,6 +35,7 @@ type place struct {
 	token  string  // "" on the first page
 	issued time.Time
 	next   *place // that the page led to when it was last asked
+	id     int    // its token is the id-th given out
 }
 
 func newWalk(start, end time.Time, size int, bound string, salt uint64, sw Switches) *walk {
@@ -131,6 +133,7 @@ type walks struct {
 	places map[string]*place
 	open   []*walk
 	held   int // records in snapshots
+	issued int // tokens, ever
 }
 
 // What open walks may hold together: beyond it the oldest are forgotten, as if their tokens had expired.
@@ -143,9 +146,13 @@ func newWalks() walks { return walks{places: map[string]*place{}} }
 
 // ExpirePageTokens makes every nextToken given out so far a refused one.
 func (s *Server) ExpirePageTokens() {
-	s.mu.Lock()
+	s.enter()
 	defer s.mu.Unlock()
-	s.walks = newWalks()
+	s.expirePageTokens()
+}
+
+func (s *Server) expirePageTokens() {
+	s.walks = walks{places: map[string]*place{}, issued: s.walks.issued}
 }
 
 // find is the page that token asks for, nil if the token is unknown or too old.
@@ -158,7 +165,7 @@ func (ws *walks) find(token string, now time.Time, ttl time.Duration) *place {
 }
 
 // give is the nextToken that leads from p to next: the same again if it leads where it led.
-func (ws *walks) give(p, next *place, random uint64, now time.Time, ttl time.Duration) string {
+func (ws *walks) give(p, next *place, random *rand.Rand, now time.Time, ttl time.Duration) string {
 	if old := p.next; old != nil && old.offset == next.offset && old.after == next.after && old.blank == next.blank &&
 		ws.find(old.token, now, ttl) == old {
 		old.issued = now
@@ -171,7 +178,11 @@ func (ws *walks) give(p, next *place, random uint64, now time.Time, ttl time.Dur
 		w.held = len(w.list)
 		ws.held += w.held
 	}
-	next.token, next.issued = fmt.Sprintf("%016X", random), now
+	for next.token == "" || ws.places[next.token] != nil {
+		next.token = fmt.Sprintf(PageTokenMark+"%08X", random.Uint32())
+	}
+	ws.issued++
+	next.id, next.issued = ws.issued, now
 	p.next = next
 	ws.places[next.token] = next
 	w.tokens = append(w.tokens, next.token)
