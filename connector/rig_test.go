@@ -192,7 +192,7 @@ func (r *rig) check() {
 	for _, breach := range a.Check() {
 		r.t.Error(breach)
 	}
-	for _, canary := range []string{canarySecret, canaryName, canaryMobile, canaryUser} {
+	for _, canary := range []string{canarySecret, canaryName, canaryMobile, canaryUser, dingtalktest.TokenMark, dingtalktest.PageTokenMark} {
 		for _, line := range r.log.lines(canary) {
 			r.t.Errorf("I8: %s was said: %s", canary, line)
 		}

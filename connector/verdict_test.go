@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -265,6 +266,43 @@ func TestAWalkWithoutAnEndIsSaid(t *testing.T) {
 		if reasons := i.runner.Status().Ready(time.Now()); len(reasons) > 0 {
 			t.Errorf("still not ready: %v", reasons)
 		}
+		r.stop(i)
+		r.check()
+	})
+}
+
+// TestTheWrongDeployment asks api.dingtalk.com for an organisation that lives on api.dingtalk.io.
+func TestTheWrongDeployment(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		right := r.cfg.Orgs[0].DingTalk.BaseURL
+		r.cfg.Orgs[0].DingTalk.BaseURL, _ = url.Parse("https://api.dingtalk.com")
+		r.leave(1, "p")
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		if reasons := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(reasons, checkSecret) {
+			t.Errorf("not ready because: %q, want %q in it", reasons, checkSecret)
+		}
+		r.stop(i)
+		r.cfg.Orgs[0].DingTalk.BaseURL = right
+		i = r.start(nil)
+		time.Sleep(time.Minute)
+		r.stop(i)
+		r.check()
+	})
+}
+
+// TestAQuotaThatIsUsedUpIsAskedForOnceAnHour has DingTalk count the calls, which by its documents it does not, until the next month.
+func TestAQuotaThatIsUsedUpIsAskedForOnceAnHour(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.sim.Set(func(s *dingtalktest.Switches) { s.MonthlyQuota = 100 })
+		i := r.start(nil)
+		time.Sleep(24 * time.Hour)
+		if n := r.pages(); n < 100+22 || n > 100+26 {
+			t.Errorf("%d calls in a day, of which 100 were free", n)
+		}
+		r.leave(1, "p")
+		r.sim.Set(func(s *dingtalktest.Switches) { s.MonthlyQuota = 0 }) // somebody paid
+		time.Sleep(61 * time.Minute)
 		r.stop(i)
 		r.check()
 	})

@@ -156,7 +156,9 @@ func (r *rig) check() *promisetest.Account {
 // nothingPrivateWasSaid is I8.
 func (r *rig) nothingPrivateWasSaid() {
 	for _, p := range r.processes {
-		for _, canary := range []string{canarySecret, canaryPassword, canaryName, canaryMobile, canaryUser} {
+		for _, canary := range []string{
+			canarySecret, canaryPassword, canaryName, canaryMobile, canaryUser, dingtalktest.TokenMark, dingtalktest.PageTokenMark,
+		} {
 			if p.stdout.contains(canary) || p.stderr.contains(canary) || p.pages.contains(canary) {
 				r.t.Errorf("I8: %s was said\n%s", canary, p.tail())
 			}
