@@ -16,10 +16,11 @@ func TestOddDays(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, live := range map[string]func(t *testing.T, r *rig){
 		"a person comes back and leaves again, within the overlap and after it": func(_ *testing.T, r *rig) {
+			r.cfg.PollInterval, r.cfg.Overlap = 10*time.Minute, 8*time.Hour
 			i := r.start(nil)
-			for range 3 {
+			for _, stay := range []time.Duration{6 * time.Hour, 10 * time.Hour, time.Hour} {
 				r.leave(1, "comes-back")
-				time.Sleep(20 * time.Hour)
+				time.Sleep(stay)
 			}
 			r.stop(i)
 		},
@@ -158,12 +159,12 @@ func TestOddDays(t *testing.T) {
 			}
 		},
 		"nobody has left for a year, and history is refused": func(t *testing.T, r *rig) {
-			r.cfg.Start = connector.StartAt(time.Now().Add(-363 * day))
+			r.cfg.Start = connector.StartAt(time.Now().Add(-364 * day))
 			r.cfg.PollInterval = time.Hour
 			r.sim.Set(func(s *dingtalktest.Switches) { s.StrictHistory = true })
-			r.sim.Leave(person("long-ago", time.Now().Add(-363*day+time.Hour)))
+			r.sim.Leave(person("long-ago", time.Now().Add(-364*day+time.Hour)))
 			i := r.start(nil)
-			time.Sleep(2*day + day/2)
+			time.Sleep(day + 2*time.Hour)
 			if gaps := r.checkpoint().Gaps; len(gaps) > 0 || r.log.contains("window refused") {
 				t.Errorf("gaps %v", gaps)
 			}
