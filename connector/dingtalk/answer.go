@@ -2,7 +2,6 @@ package dingtalk
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -16,19 +15,21 @@ const maxRetryAfter = time.Hour
 
 // answer is what came back from one call, whole.
 type answer struct {
-	status  int
-	header  http.Header
-	body    []byte    // at most maxBody and one byte
-	arrived time.Time // our clock, when the body had been read
-	server  time.Time // the header Date, UTC; zero if there is none
+	status   int
+	header   http.Header
+	body     []byte    // at most maxBody
+	tooLarge bool      // body would be larger, and was not read
+	arrived  time.Time // our clock, when the body had been read
+	server   time.Time // the header Date, UTC; zero if there is none
 }
 
 // object is the answer's JSON object, if the answer is neither a refusal nor something unheard of.
 func (a answer) object(op string) (object, error) {
+	if a.tooLarge {
+		return nil, a.protocolError(op, "the body is larger than 8 MiB")
+	}
 	o, isObject := parseObject(a.body)
 	switch {
-	case len(a.body) > maxBody:
-		return nil, a.protocolError(op, "the body is larger than 8 MiB")
 	case a.blocked(o):
 		return nil, a.refusal(op, o)
 	case a.status == http.StatusOK && !isObject:
@@ -123,17 +124,22 @@ func (a answer) retryAfter() time.Duration {
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
+// maxScopes is how many permissions a refusal is believed to name: they are printed. The call needs one.
+const maxScopes = 16
+
 // scopes are the permissions that the refusal names as missing.
 func scopes(o object) []string {
 	v, _ := o.get("accessdenieddetail", "accessDeniedDetail", "AccessDeniedDetail")
 	detail, _ := parseObject(v)
 	v, _ = detail.get("requiredScopes", "RequiredScopes")
+	elements, _ := parseList(v)
 	var list []string
-	if json.Unmarshal(v, &list) != nil {
-		return nil
-	}
-	for i := range list {
-		list[i] = clean(list[i])
+	for _, e := range elements[:min(len(elements), maxScopes)] {
+		s, isText := unquote(e)
+		if !isText {
+			return nil
+		}
+		list = append(list, clean(s))
 	}
 	return list
 }

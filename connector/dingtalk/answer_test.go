@@ -142,6 +142,18 @@ func TestProtocolError(t *testing.T) {
 		{"an object without its end", 200, `{"records":[]`, "the body is not one JSON object"},
 		{"a broken record", 200, `{"records":[{"userId":}]}`, "the body is not one JSON object"},
 		{"nesting without end", 200, `{"records":` + strings.Repeat("[", 100_000), "the body is not one JSON object"},
+		{"nesting that ends, in a member nobody knows", 200, `{"x":` + nested(100_000) + `,"records":[]}`, "the body is not one JSON object"},
+		{"a byte order mark", 200, "\ufeff{\"records\":[]}", "the body is not one JSON object"},
+		{"UTF-16", 200, "{\x00\"\x00r\x00", "the body is not one JSON object"},
+		{"a NUL after the object", 200, "{\"records\":[]}\x00", "the body is not one JSON object"},
+		{"a NUL in text", 200, "{\"records\":[{\"userId\":\"a\x00b\"}]}", "the body is not one JSON object"},
+		{"a number that is none", 200, `{"records":[],"x":NaN}`, "the body is not one JSON object"},
+		{"a comment", 200, `{"records":[] /* canary-name */}`, "the body is not one JSON object"},
+		{"records is a number beyond all", 200, `{"records":1e999999999}`, "records is not a list"},
+		{"nextToken is a number beyond all", 200, `{"records":[],"nextToken":1e999999999}`, "nextToken is neither text nor digits"},
+		{"nextToken is a number of 1 MB", 200, `{"records":[],"nextToken":` + strings.Repeat("7", 1<<20) + `}`, "nextToken is too long to be sent back"},
+		{"nextToken is a text of 1 MB", 200, `{"records":[],"nextToken":"` + strings.Repeat("A", 1<<20) + `"}`, "nextToken is too long to be sent back"},
+		{"nextToken is longer than 1 KiB by one", 200, `{"records":[],"nextToken":"` + strings.Repeat("A", 1025) + `"}`, "nextToken is too long to be sent back"},
 		{"201 with a page", 201, `{"records":[]}`, "the status is neither 200 nor an error"},
 		{"204", 204, ``, "the status is neither 200 nor an error"},
 		{"206 with a page", 206, `{"records":[]}`, "the status is neither 200 nor an error"},
@@ -159,6 +171,9 @@ func TestProtocolError(t *testing.T) {
 	}
 }
 
+// nested is a list in a list in a list, so many deep.
+func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+
 func TestPageWithMembersNobodyKnows(t *testing.T) {
 	for name, body := range map[string]string{
 		"unknown members":           `{"success":true,"x":{"records":[1]},"records":[` + record("u1") + `]}`,
@@ -167,6 +182,10 @@ func TestPageWithMembersNobodyKnows(t *testing.T) {
 		"code \"0\"":                `{"code":"0","message":"ok","records":[` + record("u1") + `]}`,
 		"errcode 0":                 `{"errcode":0,"errmsg":"ok","records":[` + record("u1") + `]}`,
 		"Records beside records":    `{"Records":[1,2],"records":[` + record("u1") + `],"NextToken":"a"}`,
+		"a key that is no UTF-8":    "{\"record\xff\":[1],\"records\":[" + record("u1") + `]}`,
+		"deep nesting":              `{"x":` + nested(9_000) + `,"records":[` + record("u1") + `]}`,
+		"a number beyond all":       `{"x":-1e999999999,"records":[` + record("u1") + `]}`,
+		"a text of 1 MB":            `{"x":"` + strings.Repeat("x", 1<<20) + `","records":[` + record("u1") + `]}`,
 		"white space around it all": " \n{\"records\": [\n" + record("u1") + "] }\r\n ",
 	} {
 		t.Run(name, func(t *testing.T) {

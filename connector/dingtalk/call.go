@@ -19,6 +19,12 @@ const (
 	maxBody = 8 << 20
 	// maxHeader bounds an answer's header. DingTalk's is below 1 KiB.
 	maxHeader = 64 << 10
+	// maxDelay is how long an answer may take to begin, however long a call may take: a gateway gives up what stands behind
+	// it after a minute (nginx's default) and says so, and then nobody is left who would answer.
+	maxDelay = time.Minute
+	// maxSilence is how long an answer that has begun may bring no byte of its body. TCP sends a lost segment again after 1,
+	// 2 and 4 s: three losses in a row are put up with.
+	maxSilence = 10 * time.Second
 
 	tokenHeader     = "X-Acs-Dingtalk-Access-Token"
 	requestIDHeader = "X-Acs-Request-Id"
@@ -45,24 +51,25 @@ func (c *Client) newRequest(ctx context.Context, query url.Values, body []byte, 
 }
 
 // call makes one call, as soon as the rate allows it, and reads the whole answer, whatever it says. The error is ctx's
-// own, if ctx has ended, or one of the network.
+// own, if ctx has ended, or one of the network, or says what did not come in time and wraps [os.ErrDeadlineExceeded].
 func (c *Client) call(ctx context.Context, op string, r *http.Request) (answer, error) {
-	if err := c.limiter.Wait(ctx); err != nil {
+	if err := c.config.Limiter.Wait(ctx); err != nil {
 		// Wait fails at once when ctx will end before the call's turn; ctx is let end, so that there is one error for it.
 		<-ctx.Done()
 		return answer{}, fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, late("whole answer", c.config.Timeout))
 	defer cancel()
+	limited, giveUp := context.WithCancelCause(limited)
+	defer giveUp(nil)
 	began := time.Now()
-	a, err := c.exchange(r.WithContext(limited))
+	a, err := c.exchange(r.WithContext(limited), giveUp)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case limited.Err() != nil:
-		// Not ctx's error: that one means that the caller gave up.
-		err = fmt.Errorf("no whole answer within %s: %w", c.config.Timeout, os.ErrDeadlineExceeded)
+		err = context.Cause(limited)
 	}
 	log := c.config.Log.With(slog.String("op", op), slog.Int("status", a.status), slog.String("request_id", a.requestID()),
 		slog.Duration("duration", time.Since(began)))
@@ -74,9 +81,17 @@ func (c *Client) call(ctx context.Context, op string, r *http.Request) (answer, 
 	return a, nil
 }
 
-// exchange sends r and reads the answer.
-func (c *Client) exchange(r *http.Request) (answer, error) {
+// late is the error of a call in which something did not come in time. It is no error of a context: those mean that the caller
+// gave up.
+func late(what string, within time.Duration) error {
+	return fmt.Errorf("no %s within %s: %w", what, within, os.ErrDeadlineExceeded)
+}
+
+// exchange sends r and reads the answer. It gives r up when no byte comes for too long.
+func (c *Client) exchange(r *http.Request, giveUp context.CancelCauseFunc) (answer, error) {
+	delay := time.AfterFunc(maxDelay, func() { giveUp(late("answer", maxDelay)) })
 	resp, err := c.http.Do(r)
+	delay.Stop()
 	if err != nil {
 		// The URL is left out: the operation says the same, and nextToken is nobody's business.
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -90,13 +105,38 @@ func (c *Client) exchange(r *http.Request) (answer, error) {
 		a.server = date.UTC()
 		c.clock.Store(&reading{date: a.server, at: time.Now()})
 	}
-	// Longer than maxBody by one byte: too long.
-	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	a.body, a.tooLarge, err = readBody(resp.Body, giveUp)
 	a.arrived = time.Now()
 	if err != nil {
 		return a, networkError{err}
 	}
 	return a, nil
+}
+
+// readBody reads a body whole, inflated. One that is too large is read no further: closing it ends its connection, or its
+// stream over HTTP/2.
+func readBody(r io.Reader, giveUp context.CancelCauseFunc) (body []byte, tooLarge bool, err error) {
+	silence := time.AfterFunc(maxSilence, func() { giveUp(late("further byte", maxSilence)) })
+	defer silence.Stop()
+	body, err = io.ReadAll(io.LimitReader(audible{r, silence}, maxBody+1))
+	if len(body) > maxBody {
+		return nil, true, err
+	}
+	return body, false, err
+}
+
+// audible is a body whose bytes put off the end of the silence.
+type audible struct {
+	io.Reader
+	silence *time.Timer
+}
+
+func (a audible) Read(p []byte) (int, error) {
+	n, err := a.Reader.Read(p)
+	if n > 0 {
+		a.silence.Reset(maxSilence)
+	}
+	return n, err
 }
 
 // networkError is an error of net/http that does not quote the answer. net/http prints what it could not read of one, and

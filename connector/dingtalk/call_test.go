@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,24 +46,34 @@ func onNetwork(t *testing.T, h http.Handler, change ...func(*Config)) (*Client, 
 	return newClient(nil, append([]func(*Config){func(c *Config) { c.BaseURL, c.Transport = base, transport }}, change...)...), s
 }
 
+// TestRedirectsAreRefused asks the other host what reached it: neither the access token in its header, nor the secret in its
+// body, nor anything else.
 func TestRedirectsAreRefused(t *testing.T) {
-	elsewhere := 0
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		elsewhere++
-		_, _ = io.WriteString(w, `{"records":[]}`)
+	var mu sync.Mutex
+	var elsewhere []string
+	_, other := onNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		elsewhere = append(elsewhere, fmt.Sprintf("%s %s with token %q and body %q", r.Method, r.URL, r.Header.Get(tokenHeader), body))
+		_, _ = io.WriteString(w, `{"records":[],"accessToken":"t","expireIn":7200}`)
 	}))
-	defer other.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		c, _ := onNetwork(t, answering(status, `{"records":[]}`, "Location", other.URL))
+		c, _ := onNetwork(t, answering(status, `{"records":[]}`, "Location", other.URL+"/v1.0/contact/empLeaveRecords"))
 		if e, ok := errors.AsType[*Error](firstError(t, c)); !ok || e.Status != status {
 			t.Errorf("%d: got %v", status, e)
 		}
-		c, _ = onNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, status) }))
+		c, _ = onNetwork(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", other.URL+r.URL.Path)
+			w.WriteHeader(status)
+		}))
 		if e, ok := errors.AsType[*Error](c.CheckToken(t.Context())); !ok || e.Status != status {
 			t.Errorf("token call, %d: got %v", status, e)
 		}
 	}
-	equal(t, "calls elsewhere", elsewhere, 0)
+	mu.Lock()
+	defer mu.Unlock()
+	equalSlices(t, "requests elsewhere", elsewhere, nil)
 }
 
 func TestABodyCutShortIsANetworkError(t *testing.T) {

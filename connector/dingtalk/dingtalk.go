@@ -39,6 +39,12 @@
 // that says why it cannot. The client never retries and never waits by itself, but for its rate limiter and for one renewal
 // of the access token: an error is the caller's to judge, and going on asks the same page again. No error and no log line
 // holds a secret, an access token, a name or a mobile number.
+//
+// Nothing that is answered can hold a caller for long or fill the memory: a call ends after a minute without an answer, after
+// ten seconds without a further byte, and after [Config].Timeout in any case; a header above 64 KiB, a body above 8 MiB as
+// inflated and a list of more than 10,000 elements are refused, and no redirect is followed.
+//
+// What is UNKNOWN, a tenant may show: [Client.Observe] asks it.
 package dingtalk
 
 import (
@@ -91,7 +97,11 @@ type Config struct {
 	// Rate is the most calls a second, token calls included; 0: [DefaultRate]. There is no burst: with one, the first
 	// second would exceed the limit.
 	Rate float64
-	// Timeout bounds one call from dialling to the last byte of the body; 0: [DefaultTimeout].
+	// Limiter takes the place of Rate if it is set. DingTalk counts the calls of an app, whoever makes them: clients with
+	// one app key share one limiter, made by [NewLimiter].
+	Limiter *rate.Limiter
+	// Timeout bounds one call from dialling to the last byte of the body; 0: [DefaultTimeout]. A longer one does not mean
+	// longer silence: an answer must begin within a minute, and then bring a byte every ten seconds.
 	Timeout time.Duration
 	// EndTime sends endTime. Without it DingTalk answers with everything from startTime on.
 	EndTime bool
@@ -103,11 +113,10 @@ type Config struct {
 
 // Client makes the calls of one app in one organisation. Its methods may be called from several goroutines at once.
 type Client struct {
-	config  Config
-	http    *http.Client
-	limiter *rate.Limiter
-	tokens  *tokens
-	clock   atomic.Pointer[reading]
+	config Config
+	http   *http.Client
+	tokens *tokens
+	clock  atomic.Pointer[reading]
 }
 
 // New is a client for what c says. It dials nothing.
@@ -115,8 +124,8 @@ func New(c Config) *Client {
 	if c.BaseURL == nil {
 		c.BaseURL, _ = url.Parse(DefaultBaseURL)
 	}
-	if c.Rate <= 0 {
-		c.Rate = DefaultRate
+	if c.Limiter == nil {
+		c.Limiter = NewLimiter(c.Rate)
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -127,13 +136,17 @@ func New(c Config) *Client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	client := &Client{
-		config:  c,
-		http:    &http.Client{Transport: c.Transport, CheckRedirect: refuseRedirect},
-		limiter: rate.NewLimiter(rate.Limit(c.Rate), 1),
-	}
+	client := &Client{config: c, http: &http.Client{Transport: c.Transport, CheckRedirect: refuseRedirect}}
 	client.tokens = newTokens(client.fetchToken)
 	return client
+}
+
+// NewLimiter is a rate limiter for all clients of one app, of so many calls a second, without a burst; 0: [DefaultRate].
+func NewLimiter(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		perSecond = DefaultRate
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), 1)
 }
 
 // Format prints which organisation the client is for, under every verb: fmt would follow the pointers down to the token.

@@ -56,7 +56,7 @@ type walk struct {
 }
 
 func (c *Client) newWalk(start, end time.Time) *walk {
-	from, to := start.UTC().Truncate(time.Second).Format(time.RFC3339), end.UTC().Truncate(time.Second).Format(time.RFC3339)
+	from, to := timestamp(start), timestamp(end)
 	w := &walk{
 		client: c, op: "leave records from " + from,
 		query: url.Values{"startTime": {from}, "maxResults": {strconv.Itoa(maxResults)}},
@@ -69,13 +69,16 @@ func (c *Client) newWalk(start, end time.Time) *walk {
 	return w
 }
 
+// timestamp is a time as DingTalk is asked for it.
+func timestamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
 func (w *walk) restart() { w.token, w.seen, w.pages = firstToken, map[string]bool{}, 0 }
 
 // next asks for one page and moves on behind it.
 func (w *walk) next(ctx context.Context) (Page, error) {
 	first := w.token == firstToken
 	w.query.Set("nextToken", w.token)
-	a, o, err := w.client.get(ctx, w.op, w.query, "v1.0", "contact", "empLeaveRecords")
+	a, o, err := w.client.get(ctx, w.op, w.query)
 	if err != nil {
 		return Page{}, w.judge(err, first)
 	}
@@ -115,12 +118,16 @@ func (w *walk) judge(err error, first bool) error {
 	return &NextTokenError{Op: w.op, Reason: "nextToken was refused", Err: e}
 }
 
-// isNextTokenRefusal says that a page other than the first was refused for its nextToken. DOC: the first code is this
-// API's, for any parameter; the three below it are those of other APIs of the platform. FIELD: "Missing" and the name of a
-// parameter. The other parameters are those of the first page, which was answered.
+// isParameterRefusal says that a call was refused for one of its parameters. DOC: the code is this API's, for any of them.
+// FIELD: "Missing" and the name of a parameter.
+func isParameterRefusal(code string) bool {
+	return code == "invalidParameter.param.invalid" || strings.HasPrefix(code, "Missing")
+}
+
+// isNextTokenRefusal says that a page other than the first was refused for its nextToken: the other parameters are those of
+// the first page, which was answered. DOC: the codes below are those of other APIs of the platform.
 func isNextTokenRefusal(code string) bool {
-	return strings.HasPrefix(code, "Missing") || slices.Contains([]string{
-		"invalidParameter.param.invalid",
+	return isParameterRefusal(code) || slices.Contains([]string{
 		"invalidParameter.cursor.invalid",
 		"illegalParameter.nextToken",
 		"invalidNextToken",
@@ -131,8 +138,8 @@ func isNextTokenRefusal(code string) bool {
 const codeDeadToken = "InvalidAuthentication"
 
 // get makes a data call, and makes it once more with a new token if the token was dead.
-func (c *Client) get(ctx context.Context, op string, query url.Values, path ...string) (answer, object, error) {
-	r, err := c.newRequest(ctx, query, nil, path...)
+func (c *Client) get(ctx context.Context, op string, query url.Values) (answer, object, error) {
+	r, err := c.newRequest(ctx, query, nil, "v1.0", "contact", "empLeaveRecords")
 	if err != nil {
 		return answer{}, nil, fmt.Errorf("%s: %w", op, err)
 	}

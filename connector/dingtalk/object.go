@@ -3,6 +3,7 @@ package dingtalk
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -10,6 +11,10 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 )
+
+// maxElements bounds a list and an object. DOC: a page has at most 50 records of six fields. Eight megabytes of the shortest
+// elements would be millions, and gigabytes of memory.
+const maxElements = 10_000
 
 // object is one JSON object as it stands: every key in its own case, a repeated key as often as it comes. encoding/json
 // would match keys without regard to case and keep the last of a repeated key, so a second records would hide the first.
@@ -20,7 +25,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// parseObject reads b as one JSON object with nothing after it.
+// parseObject reads b as one JSON object of at most maxElements members with nothing after it.
 func parseObject(b []byte) (object, bool) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -30,7 +35,7 @@ func parseObject(b []byte) (object, bool) {
 	for d.More() {
 		t, err := d.Token()
 		key, isKey := t.(string)
-		if err != nil || !isKey {
+		if err != nil || !isKey || len(o) == maxElements {
 			return nil, false
 		}
 		m := member{key: key}
@@ -44,6 +49,28 @@ func parseObject(b []byte) (object, bool) {
 	}
 	_, err := d.Token()
 	return o, err == io.EOF
+}
+
+// parseList reads a JSON value as a list; null is an empty one. A reason says why it is none, or too long.
+func parseList(v json.RawMessage) (elements []json.RawMessage, reason string) {
+	if isMissing(v) {
+		return nil, ""
+	}
+	d := json.NewDecoder(bytes.NewReader(v))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return nil, "is not a list"
+	}
+	for d.More() {
+		var e json.RawMessage
+		if len(elements) == maxElements {
+			return nil, fmt.Sprintf("has more than %d elements", maxElements)
+		}
+		if err := d.Decode(&e); err != nil {
+			return nil, "is not a list"
+		}
+		elements = append(elements, e)
+	}
+	return elements, ""
 }
 
 // get is the value of the last member whose key is one of keys, and how many such members there are. The value of none is

@@ -13,6 +13,10 @@ type Page struct {
 	ArrivedAt time.Time     // our clock, when the page had been read
 }
 
+// maxNextToken bounds a nextToken, which goes back in an address: many servers refuse one of more than 8 KiB. Seen are 16
+// characters, and a walk remembers all of them.
+const maxNextToken = 1 << 10
+
 // parsePage reads a page's records and its nextToken, "" if no page follows. A reason says why it is no page. Keys count in
 // their exact case, and only once: of two records one would be lost, of two tokens one may end the walk too early.
 func parsePage(o object) (records []LeaveRecord, token, reason string) {
@@ -23,17 +27,20 @@ func parsePage(o object) (records []LeaveRecord, token, reason string) {
 	case n > 1:
 		return nil, "", "records is repeated"
 	}
-	var elements []json.RawMessage // null is an empty page
-	if err := json.Unmarshal(list, &elements); err != nil {
-		return nil, "", "records is not a list"
+	elements, reason := parseList(list)
+	if reason != "" {
+		return nil, "", "records " + reason
 	}
 	next, n := o.get("nextToken")
 	if n > 1 {
 		return nil, "", "nextToken is repeated"
 	}
 	token, ok := parseNextToken(next)
-	if !ok {
+	switch {
+	case !ok:
 		return nil, "", "nextToken is neither text nor digits"
+	case len(token) > maxNextToken:
+		return nil, "", "nextToken is too long to be sent back"
 	}
 	for _, e := range elements {
 		records = append(records, parseRecord(e))

@@ -34,12 +34,12 @@ type Repairs struct {
 // Total is how many things were put up with.
 func (r Repairs) Total() int { return r.RepeatedKeys + r.Numbers + r.InvalidText }
 
-// String names the record without its personal data; userId is none, by the rules of this program.
+// String tells the record by its time alone: a userId names a person.
 func (r LeaveRecord) String() string {
 	if r.Unreadable != "" {
 		return "unreadable leave record: " + r.Unreadable
 	}
-	return "leave record of " + r.UserID + " at " + r.LeaveTime.Format(time.RFC3339)
+	return "leave record at " + r.LeaveTime.Format(time.RFC3339)
 }
 
 // Format prints what String gives under every verb: Raw holds all that Private hides.

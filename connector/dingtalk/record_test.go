@@ -46,6 +46,11 @@ func TestReadableRecords(t *testing.T) {
 		{"a name with half a surrogate pair", `{"userId":"u","name":"a\ud83d",` + leaves + `}`, "u|a\ufffd|-|-|- {RepeatedKeys:0 Numbers:0 InvalidText:1}"},
 		{"a name with the wrong halves", `{"userId":"u","name":"\ude00\ud83d\u0041",` + leaves + `}`, "u|\ufffd\ufffdA|-|-|- {RepeatedKeys:0 Numbers:0 InvalidText:1}"},
 		{"a name with U+FFFD of its own", `{"userId":"u","name":"\ufffd�",` + leaves + `}`, "u|\ufffd\ufffd|-|-|-"},
+		{"a NUL by its escape", `{"userId":"a\u0000b","name":"\u0000",` + leaves + `}`, "a\x00b|\x00|-|-|-"},
+		{"a number beyond all where text belongs", `{"userId":"u","mobile":1e999999999,` + leaves + `}`, "u|-|-|1e999999999|- {RepeatedKeys:0 Numbers:1 InvalidText:0}"},
+		{"a userId of 1 MB", `{"userId":"` + strings.Repeat("x", 1<<20) + `",` + leaves + `}`, strings.Repeat("x", 1<<20) + "|-|-|-|-"},
+		{"a name of 1 MB", `{"userId":"u","name":"` + strings.Repeat("中", 1<<18) + `",` + leaves + `}`, "u|" + strings.Repeat("中", 1<<18) + "|-|-|-"},
+		{"deep nesting in a field nobody knows", `{"userId":"u","x":` + nested(9_000) + `,` + leaves + `}`, "u|-|-|-|-"},
 		{"unknown fields and an unknown reason", `{"userId":"u","x":[{}],"leaveReason":"eaten",` + leaves + `}`, "u|-|-|-|eaten"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +104,10 @@ func TestUnreadableRecords(t *testing.T) {
 		{"leaveTime empty", `{"userId":"u","leaveTime":""}`, "leaveTime cannot be read"},
 		{"leaveTime in words", `{"userId":"u","leaveTime":"canary-name"}`, "leaveTime cannot be read"},
 		{"leaveTime in digits", `{"userId":"u","leaveTime":"1717322400"}`, "leaveTime cannot be read"},
+		{"leaveTime of 1 MB", `{"userId":"u","leaveTime":"` + strings.Repeat("2", 1<<20) + `"}`, "leaveTime cannot be read"},
+		{"leaveTime with a NUL", `{"userId":"u","leaveTime":"2024-06-02T10:00:00Z\u0000"}`, "leaveTime cannot be read"},
+		{"userId a number beyond all", `{"userId":1e999999999,` + leaves + `}`, "userId is a number with more than digits"},
+		{"name a nest", `{"userId":"u","name":` + nested(9_000) + `,` + leaves + `}`, "name is not text"},
 		{"name an object", `{"userId":"u","name":{"zh":"canary-name"},` + leaves + `}`, "name is not text"},
 		{"stateCode true", `{"userId":"u","stateCode":true,` + leaves + `}`, "stateCode is not text"},
 		{"mobile a list", `{"userId":"u","mobile":["canary-mobile"],` + leaves + `}`, "mobile is not text"},

@@ -148,7 +148,8 @@ func encode(m map[string]string) []byte {
 	return b
 }
 
-// isHeaderValue says that s is printable ASCII without spaces: anything else net/http would refuse at every call.
+// isHeaderValue says that s is printable ASCII without spaces: anything else net/http would refuse at every call. Many servers
+// refuse a header of more than 8 KiB; seen are 32 characters.
 func isHeaderValue(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || '~' < r })
+	return 0 < len(s) && len(s) <= 4<<10 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || '~' < r })
 }

@@ -283,6 +283,8 @@ func TestTokenAnswersThatAreNone(t *testing.T) {
 		"no token":                    {`{"expireIn":7200}`, "accessToken is missing or cannot stand in a header"},
 		"an empty token":              {`{"accessToken":"","expireIn":7200}`, "accessToken is missing or cannot stand in a header"},
 		"a token with a line break":   {`{"accessToken":"canary-token\n","expireIn":7200}`, "accessToken is missing or cannot stand in a header"},
+		"a token of 1 MB":             {`{"accessToken":"` + strings.Repeat("x", 1<<20) + `","expireIn":7200}`, "accessToken is missing or cannot stand in a header"},
+		"a lifetime beyond all":       {`{"accessToken":"canary-token","expireIn":1e999}`, "expireIn is not a number of seconds"},
 		"a token that is a number":    {`{"accessToken":12,"expireIn":7200}`, "accessToken is missing or cannot stand in a header"},
 		"the other call's keys":       {`{"access_token":"t","expires_in":7200}`, "accessToken is missing or cannot stand in a header"},
 		"no lifetime":                 {`{"accessToken":"canary-token"}`, "expireIn is not a number of seconds"},
