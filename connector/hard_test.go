@@ -423,14 +423,8 @@ func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) { return b[r.
 // TestTwoOrganisationsOfOnePartition: one session serves both, and the trouble of one delays the other by nothing.
 func TestTwoOrganisationsOfOnePartition(t *testing.T) {
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
-		second := r.neighbour()
-		sim := dingtalktest.New(dingtalktest.Options{CorpID: second, AppKey: "key2", AppSecret: canarySecret, Switches: dingtalktest.Switches{QPS: -1, NoPermission: true}})
-		o, base := r.cfg.Orgs[0], *r.cfg.Orgs[0].DingTalk.BaseURL
-		base.Host = "second.test"
-		o.CorpID, o.AppKeyDigest = second, schema.Digest([]byte("key2"))
-		o.DingTalk.CorpID, o.DingTalk.AppKey, o.DingTalk.BaseURL = second, "key2", &base
-		r.cfg.Orgs = append(r.cfg.Orgs, o)
-		r.calls = byHost{"dingtalk.test": r.sim.Transport(), "second.test": sim.Transport()}
+		sim := r.second("key2")
+		sim.Set(func(s *dingtalktest.Switches) { s.NoPermission = true })
 		i := r.start(nil)
 		sim.Leave(person("theirs", time.Now()))
 		time.Sleep(3 * time.Minute)
@@ -440,7 +434,7 @@ func TestTwoOrganisationsOfOnePartition(t *testing.T) {
 		if r.lost("ours", at) {
 			t.Error("the trouble of one organisation delays the other")
 		}
-		if reasons := i.runner.Status().Ready(time.Now()); len(reasons) != 1 || !strings.Contains(reasons[0], second+": ") || !strings.Contains(reasons[0], "Contact.Common.Read") {
+		if reasons := i.runner.Status().Ready(time.Now()); len(reasons) != 1 || !strings.Contains(reasons[0], r.cfg.Orgs[1].CorpID+": ") || !strings.Contains(reasons[0], "Contact.Common.Read") {
 			t.Errorf("not ready because: %q", reasons)
 		}
 		sim.Set(func(s *dingtalktest.Switches) { s.NoPermission = false })
@@ -451,6 +445,19 @@ func TestTwoOrganisationsOfOnePartition(t *testing.T) {
 		r.stop(i)
 		r.wellKept(2, 0)
 	})
+}
+
+// second adds an organisation with an app of its own, in the state partition of the first, and gives its DingTalk.
+func (r *rig) second(appKey string) *dingtalktest.Server {
+	corpID := r.neighbour()
+	sim := dingtalktest.New(dingtalktest.Options{CorpID: corpID, AppKey: appKey, AppSecret: canarySecret, Switches: dingtalktest.Switches{QPS: -1}})
+	o, base := r.cfg.Orgs[0], *r.cfg.Orgs[0].DingTalk.BaseURL
+	base.Host = "second.test"
+	o.CorpID, o.AppKeyDigest = corpID, schema.Digest([]byte(appKey))
+	o.DingTalk.CorpID, o.DingTalk.AppKey, o.DingTalk.BaseURL = corpID, appKey, &base
+	r.cfg.Orgs = append(r.cfg.Orgs, o)
+	r.calls = byHost{"dingtalk.test": r.sim.Transport(), "second.test": sim.Transport()}
+	return sim
 }
 
 // neighbour is a corpId that lives in the same state partition as the rig's.

@@ -1,6 +1,8 @@
 package connector_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,6 +59,33 @@ func TestPollsKeepOffTheFullHour(t *testing.T) {
 		}
 		if polls < 200 || met > polls/4 {
 			t.Errorf("%d polls, %d calls met the limit", polls, met)
+		}
+	})
+}
+
+// TestOneRateForAnAppHoweverManyOrganisations has two organisations of one app key with pages to walk.
+func TestOneRateForAnAppHoweverManyOrganisations(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		const perSecond = 5
+		r.cfg.Orgs[0].DingTalk.Rate = perSecond
+		sim := r.second("key")
+		for k := range 2000 {
+			at := time.Now().Add(-time.Duration(k) * time.Second)
+			r.sim.Leave(person(fmt.Sprint(k), at))
+			sim.Leave(person(fmt.Sprint(k), at))
+		}
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		r.stop(i)
+		calls := append(r.sim.Calls(), sim.Calls()...)
+		slices.SortFunc(calls, func(a, b dingtalktest.Call) int { return a.Time.Compare(b.Time) })
+		if least := 40 * perSecond; len(calls) < least {
+			t.Errorf("%d calls in a minute, fewer than %d", len(calls), least)
+		}
+		for k := perSecond; k < len(calls); k++ {
+			if within := calls[k].Time.Sub(calls[k-perSecond].Time); within < time.Second-time.Millisecond {
+				t.Fatalf("%d calls within %s", perSecond+1, within)
+			}
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"departures/connector/dingtalk"
 	"departures/connector/kafka"
@@ -51,12 +52,25 @@ func New(cfg Config, wire Wire, log *slog.Logger) (*Runner, error) {
 		return nil, err
 	}
 	r := &Runner{cfg: cfg, cluster: cluster, board: newBoard(), log: log}
-	for _, o := range cfg.Orgs {
-		o.DingTalk.Transport = wire.DingTalk
-		o.DingTalk.Log = log
+	for _, o := range OnWire(cfg.Orgs, wire, log) {
 		r.orgs = append(r.orgs, &organisation{Org: o, client: dingtalk.New(o.DingTalk)})
 	}
 	return r, nil
+}
+
+// OnWire is the organisations with everything that their clients share: the way to DingTalk, the log, and, since DingTalk counts the
+// calls of an app and not of an organisation, one rate limit for each app key.
+func OnWire(orgs []Org, wire Wire, log *slog.Logger) []Org {
+	limiters := map[string]*rate.Limiter{}
+	on := slices.Clone(orgs)
+	for i := range on {
+		d := &on[i].DingTalk
+		if limiters[d.AppKey] == nil {
+			limiters[d.AppKey] = dingtalk.NewLimiter(d.Rate)
+		}
+		d.Transport, d.Log, d.Limiter = wire.DingTalk, log, limiters[d.AppKey]
+	}
+	return on
 }
 
 // Status is a copy of what the connector says about itself at this moment.
