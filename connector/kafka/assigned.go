@@ -267,7 +267,7 @@ func (m *member) fatal(err error) string {
 		return fmt.Sprintf("group %s: %v: the broker does not allow %v: make group.min.session.timeout.ms and group.max.session.timeout.ms include it",
 			cfg.Group, err, sessionTimeout)
 	}
-	return m.cluster.fault("join group "+cfg.Group, err)
+	return m.cluster.inWords("join group "+cfg.Group, err)
 }
 
 // errorKind is what makes two group errors the same to a reader of the log.

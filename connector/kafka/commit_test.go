@@ -154,16 +154,15 @@ func TestRecordTooLarge(t *testing.T) {
 	}
 }
 
-func TestAnEndlessKeyIsNotQuotedWhole(t *testing.T) {
+func TestNoKeyIsQuoted(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 20*time.Second)
 	cfg := config(t, kafkatest.Brokers(t))
 	c := prepared(t, ctx, cfg)
-	first, rest := strings.Repeat("k", 100), strings.Repeat("x", 2_000_000)
 	for _, topic := range []string{cfg.EventsTopic, "nobody's"} {
 		s, _ := opened(t, ctx, c, 0)
-		err := s.Commit(ctx, []Record{{Topic: topic, Key: first + rest}})
-		if err == nil || !strings.Contains(err.Error(), " "+first+":") {
+		err := s.Commit(ctx, []Record{{Topic: topic, Key: "somebody" + strings.Repeat("x", 2_000_000)}})
+		if err == nil || strings.Contains(err.Error(), "somebody") {
 			t.Errorf("got %.300v", err)
 		}
 		s.Close()

@@ -68,9 +68,9 @@ func maybeFenced(err error) bool {
 	return false
 }
 
-// fault puts an answer that no further attempt can change into words that name the setting and the way out; "" for every
+// inWords puts an answer that no further attempt can change into words that name the setting and the way out; "" for every
 // other error. What was being done is told by the caller's own words, attempt.
-func (c *Cluster) fault(attempt string, err error) string {
+func (c *Cluster) inWords(attempt string, err error) string {
 	var right string
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
@@ -84,7 +84,9 @@ func (c *Cluster) fault(attempt string, err error) string {
 		right = "a right on the cluster is missing: grant Create on the three topics, or create them by hand and set CREATE_TOPICS=false"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		right = "the broker refuses the credentials: correct KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD or KAFKA_SASL_MECHANISM"
-	case errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+	case errors.Is(err, kerr.IllegalSaslState):
+		right = "the broker asks for no credentials on this port: correct the port in KAFKA_BROKERS, or leave KAFKA_SASL_MECHANISM empty"
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		right = "the broker does not take this SASL mechanism: correct KAFKA_SASL_MECHANISM"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		right = fmt.Sprintf("the broker's transaction.max.timeout.ms is below %d: raise it", transactionTimeout.Milliseconds())
@@ -99,7 +101,7 @@ func (c *Cluster) failed(attempt string, err error) error {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal
 	}
-	if fault := c.fault(attempt, err); fault != "" {
+	if fault := c.inWords(attempt, err); fault != "" {
 		return &Refusal{Faults: []string{fault}}
 	}
 	return fmt.Errorf("kafka: %s: %w", attempt, err)

@@ -19,6 +19,8 @@
 // The barrier is what makes the restore complete: whatever an older session committed lies before it, and nothing of an
 // older session can come after it. End offsets are never compared: aborted records and control markers take offsets too.
 //
+// [Cluster.Inspect] stands beside all this: it looks at what the steps need, by the rules of Prepare, and changes nothing.
+//
 // # What an error means
 //
 // [*Refusal] needs a person. [*Fenced] says who took the partition. Every other error is worth another attempt, and after

@@ -28,6 +28,9 @@ func (c *Cluster) meta(t Topics) schema.Meta {
 const bindAnew = "bind this state to the new topic with `departures state init`: checkpoint and ledger stay, so what was published " +
 	"before is not published to it again; to publish everything again, use a new STATE_TOPIC and `departures state init` with START"
 
+// noTopic stands for the id of an events topic that does not exist: whatever is created under its name is another one.
+const noTopic = "none"
+
 // metaFaults says what in a partition's meta does not fit the configuration and the topics, each with the way out.
 func (c *Cluster) metaFaults(partition int32, m schema.Meta, t Topics) []string {
 	var faults []string
@@ -40,7 +43,7 @@ func (c *Cluster) metaFaults(partition int32, m schema.Meta, t Topics) []string 
 	if m.EventsTopic != c.cfg.EventsTopic {
 		add("this state belongs to events topic %s, configured is %s: correct EVENTS_TOPIC or STATE_TOPIC", m.EventsTopic, c.cfg.EventsTopic)
 	} else if m.EventsTopicID != "" && t.EventsTopicID != "" && m.EventsTopicID != t.EventsTopicID && !c.cfg.Init {
-		add("events topic %s is not the one that this state was written for (id %s, now %s), it was deleted and created again: "+
+		add("events topic %s is not the one that this state was written for (id %s, now %s), it was deleted, and perhaps created again: "+
 			"correct EVENTS_TOPIC or STATE_TOPIC, or %s", m.EventsTopic, m.EventsTopicID, t.EventsTopicID, bindAnew)
 	}
 	if m.Encoding != c.cfg.Encoding {
