@@ -37,6 +37,10 @@ func TestTheHouseStandsAsDrawn(t *testing.T) {
 			[]string{"departures/connector/dingtalk", "departures/connector", "departures/connector/walk", "github.com/twmb/franz-go/pkg/kfake"},
 		},
 		{
+			"the hall knows nothing of those who ask it", "departures/connector",
+			[]string{"departures/connector/operate", "departures/connector/admin"},
+		},
+		{
 			"the program links no fake", "departures/cmd/departures",
 			[]string{"github.com/twmb/franz-go/pkg/kfake", "departures/connector/dingtalk/dingtalktest", "departures/connector/kafka/kafkatest", "departures/connector/promisetest", "testing"},
 		},

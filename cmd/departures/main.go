@@ -1,6 +1,7 @@
 // Departures polls DingTalk for employee departures and publishes each one to Kafka exactly once.
 //
 //	departures run          poll and publish until SIGTERM or SIGINT
+//	departures check        look for faults at DingTalk and Kafka, without writing anything
 //	departures state init   write a first checkpoint at START, without publishing anything
 //	departures version      print the version
 //
@@ -34,6 +35,7 @@ const (
 const usage = `usage: departures VERB
 
   run          poll DingTalk and publish departures until stopped
+  check        look for everything that would keep it from running; writes nothing
   state init   write a first checkpoint at START, without publishing anything
   version      print the version
 
@@ -62,6 +64,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch strings.Join(args, " ") {
 	case "run":
 		return withConfig(ctx, stdout, stderr, runConnector)
+	case "check":
+		return withConfig(ctx, stdout, stderr, check)
 	case "state init":
 		return withConfig(ctx, stdout, stderr, initState)
 	case "version":
@@ -88,13 +92,15 @@ func withConfig(ctx context.Context, stdout, stderr io.Writer, verb func(context
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	if err := verb(ctx, cfg, log, stdout); err != nil {
+	switch err := verb(ctx, cfg, log, stdout); {
+	case err == nil:
+		return exitClean
+	case !errors.Is(err, errReported):
 		for _, fault := range faults(err) {
 			log.Error("cannot go on: " + fault)
 		}
-		return exitFault
 	}
-	return exitClean
+	return exitFault
 }
 
 // faults is everything that a person has to mend, a text each.

@@ -1,0 +1,232 @@
+package operate_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"departures/connector"
+	"departures/connector/dingtalk"
+	"departures/connector/dingtalk/dingtalktest"
+	"departures/connector/kafka"
+	"departures/connector/kafka/kafkatest"
+	"departures/connector/operate"
+	"departures/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Canaries stand where secrets and personal data stand; none of them may ever be reported.
+const (
+	canarySecret = "canary-secret-5ac1"
+	canaryPerson = "canary-person-77e0"
+)
+
+// rig is one organisation with its simulated DingTalk, and topics of its own.
+type rig struct {
+	sim *dingtalktest.Server
+	cfg connector.Config
+}
+
+// newRig is a company that somebody left every hour of the last five days.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	base, err := url.Parse("https://dingtalk.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		sim: dingtalktest.New(dingtalktest.Options{CorpID: "dingtest", AppKey: "key", AppSecret: canarySecret}),
+		cfg: connector.Config{
+			Orgs: []connector.Org{{CorpID: "dingtest", AppKeyDigest: schema.Digest([]byte("key")), DingTalk: dingtalk.Config{
+				BaseURL: base, CorpID: "dingtest", AppKey: "key", Secret: func() (string, error) { return canarySecret, nil },
+				Rate: 1000, EndTime: true,
+			}}},
+			Kafka: kafka.Config{
+				Brokers: kafkatest.Brokers(t), Group: kafkatest.Name(t, "group"), Encoding: "json", CreateTopics: true,
+				EventsTopic: kafkatest.Name(t, "employee-left"), StateTopic: kafkatest.Name(t, "state"), QuarantineTopic: kafkatest.Name(t, "quarantine"),
+				PartitionKey: schema.PartitionKey,
+			},
+			Start: connector.StartAt(time.Now().Add(-time.Hour)),
+		},
+	}
+	r.sim.Set(func(s *dingtalktest.Switches) { s.QPS = -1 })
+	name := canaryPerson
+	for h := range 120 {
+		r.sim.Leave(dingtalktest.Leaver{UserID: canaryPerson, Name: &name, Mobile: &name, LeaveTime: time.Now().Add(-time.Duration(h) * time.Hour)})
+	}
+	return r
+}
+
+// check is the report as it is printed, and the count of its faults and warnings.
+func (r *rig) check(t *testing.T) (text string, faults, warnings int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
+	var b bytes.Buffer
+	report.Write(&b)
+	for _, canary := range []string{canarySecret, canaryPerson, dingtalktest.TokenMark, dingtalktest.PageTokenMark} {
+		if strings.Contains(b.String(), canary) {
+			t.Errorf("I8: %s is reported", canary)
+		}
+	}
+	return b.String(), report.Count(operate.Fault), report.Count(operate.Warning)
+}
+
+// TestWhatIsFoundAtDingTalk has one thing out of the ordinary at a time.
+func TestWhatIsFoundAtDingTalk(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		arrange  func(r *rig)
+		faults   int
+		warnings int
+		says     string
+	}{
+		{"nothing", func(*rig) {}, 0, 0, "no fault, no warning\n"},
+		{
+			"a clock that is behind", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.Skew = -10 * time.Minute }) },
+			0, 1, "warning  clock",
+		},
+		{
+			"a clock that is ahead", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.Skew = 10 * time.Minute }) },
+			0, 1, "set this host's clock",
+		},
+		{
+			"a record that would be quarantined",
+			func(r *rig) {
+				r.sim.Leave(dingtalktest.Leaver{UserID: "x", LeaveTime: time.Now(), Raw: []byte(`{"name":"` + canaryPerson + `"}`)})
+				r.sim.Set(func(s *dingtalktest.Switches) { s.Order = dingtalktest.Descending })
+			},
+			0, 1, "would be quarantined: userId is missing, leaveTime is missing",
+		},
+		{
+			"an organisation that it does not know", func(r *rig) { r.cfg.Orgs[0].DingTalk.CorpID = "dingother" },
+			1, 0, "correct DINGTALK_CORP_ID",
+		},
+		{
+			"an app that gets no token of an organisation",
+			func(r *rig) {
+				f := dingtalktest.Fault{Name: "not for this app", Status: 401, Code: "unauthorized.client", On: dingtalktest.TokenCalls}
+				f.When = func(c dingtalktest.Call) bool { return strings.HasSuffix(c.Path, "/token") }
+				r.sim.Fail(f, 1)
+			},
+			0, 1, "cannot be told",
+		},
+		{
+			"a missing permission", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.NoPermission = true }) },
+			1, 0, "permission missing: ",
+		},
+		{
+			"a fault of a moment", func(r *rig) { r.sim.Fail(dingtalktest.SystemError.Against(dingtalktest.AllCalls), 2) },
+			0, 0, "no fault",
+		},
+		{
+			"a fault that lasts", func(r *rig) { r.sim.Fail(dingtalktest.SystemError, 1000) },
+			1, 0, "ask again in a few minutes",
+		},
+		{
+			"a fault after the first page",
+			func(r *rig) {
+				f, n := dingtalktest.BadGateway, 0
+				f.When = func(dingtalktest.Call) bool { n++; return n > 3 }
+				r.sim.Fail(f, 1000)
+			},
+			0, 1, "not all of it could be seen",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			c.arrange(r)
+			text, faults, warnings := r.check(t)
+			if faults != c.faults || warnings != c.warnings || !strings.Contains(text, c.says) {
+				t.Errorf("%d faults and %d warnings, want %d and %d, and %q in it\n%s", faults, warnings, c.faults, c.warnings, c.says, text)
+			}
+		})
+	}
+}
+
+// TestWhereTheOrganisationsStand has a state that an earlier run left, with a gap in it.
+func TestWhereTheOrganisationsStand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	cp := schema.Checkpoint{
+		HighWaterMark: at, ReconciledThrough: at, Floor: at.AddDate(-2, 0, 0), ObservedAt: at, AppKeyDigest: r.cfg.Orgs[0].AppKeyDigest,
+		Gaps: []schema.Gap{{Start: at.AddDate(-2, 0, 0), End: at.AddDate(-1, 0, 0)}},
+	}
+	r.commit(t, kafka.Record{Topic: r.cfg.Kafka.StateTopic, Key: schema.CheckpointKey("dingtest"), Value: cp.JSON()})
+	text, faults, warnings := r.check(t)
+	for _, says := range []string{"complete through 2024-05-06T07:08:09Z", "gap: DingTalk refused to show who left from 2022-05-06T07:08:09Z to 2023-05-06T07:08:09Z"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the report lacks %q\n%s", says, text)
+		}
+	}
+	if faults != 0 || warnings != 1 {
+		t.Errorf("%d faults and %d warnings\n%s", faults, warnings, text)
+	}
+
+	entry := schema.LedgerEntry{Digest: "d", PublishedAt: at}
+	departure := schema.Departure{CorpID: "dingtest", UserID: canaryPerson, LeaveTime: at}
+	r.commit(t, kafka.Record{Topic: r.cfg.Kafka.StateTopic, Key: schema.PublishedKey(departure), Value: entry.JSON()})
+	r.cfg.Orgs[0].CorpID, r.cfg.Start = "dingmistyped", connector.Start{}
+	text, faults, _ = r.check(t)
+	for _, says := range []string{"already publishes as organisation dingtest", "START is not set"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the report lacks %q\n%s", says, text)
+		}
+	}
+	if faults != 2 {
+		t.Errorf("%d faults\n%s", faults, text)
+	}
+
+	r.commit(t, kafka.Record{Topic: r.cfg.Kafka.StateTopic, Key: schema.PublishedKey(departure), Value: []byte("?")})
+	r.cfg.Orgs[0].CorpID = "dingtest"
+	if text, faults, _ = r.check(t); faults != 1 || !strings.Contains(text, "state record published/dingtest cannot be read") {
+		t.Errorf("%d faults\n%s", faults, text)
+	}
+}
+
+// commit writes state as a run would.
+func (r *rig) commit(t *testing.T, records ...kafka.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cluster, err := kafka.New(r.cfg.Kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.Prepare(ctx); err != nil {
+		t.Fatal(err)
+	}
+	session, err := cluster.Open(ctx, cluster.Partition("dingtest"), func(string, []byte) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.Commit(ctx, records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestACheckThatIsEndedSaysSo reports what it could not look at as a fault.
+func TestACheckThatIsEndedSaysSo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
+	if n := report.Count(operate.Fault); n < 2 {
+		var b bytes.Buffer
+		report.Write(&b)
+		t.Errorf("%d faults\n%s", n, b.String())
+	}
+}
