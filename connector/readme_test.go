@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,5 +39,18 @@ func TestTheREADMEListsEveryVariable(t *testing.T) {
 	}
 	if got := section[i:]; got != want.String() {
 		t.Errorf("the README's table is not that of the program:\n%s\nwant\n%s", got, want.String())
+	}
+}
+
+// TestTheREADMETellsEveryTrouble holds the README's table of troubles against the verdicts.
+func TestTheREADMETellsEveryTrouble(t *testing.T) {
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range slices.Concat(table(), tokenTable(), []row{{says: walkBegunAgain}}) {
+		if !strings.Contains(string(b), "\n| `"+r.says+"` | ") {
+			t.Errorf("the README does not tell of %q", r.says)
+		}
 	}
 }

@@ -19,9 +19,11 @@ type row struct {
 	fix   string        // part of the way out that is said with it; "" where time heals it
 }
 
-// Parts of the ways out, and what is said of most troubles.
+// What is said of most troubles, and parts of the ways out.
 const (
-	weatherSays  = "no answer that can be used"
+	weatherSays    = "no answer that can be used"
+	walkBegunAgain = "walk begun again"
+
 	checkApp     = "check in DingTalk's console that the app is enabled"
 	checkSecret  = "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io)"
 	checkBase    = "check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
@@ -253,13 +255,12 @@ func TestADeadSecretIsAskedForOnceInFiveMinutes(t *testing.T) {
 // TestAWalkWithoutAnEndIsSaid has DingTalk give the same nextToken for ever.
 func TestAWalkWithoutAnEndIsSaid(t *testing.T) {
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
-		const says = "walk begun again"
 		r.sim.Set(func(s *dingtalktest.Switches) { s.RepeatToken = true })
 		r.leave(120, "p")
 		i := r.start(nil)
 		time.Sleep(10 * time.Minute)
-		if reasons := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(reasons, says) || !r.log.contains("DingTalk: "+says) {
-			t.Errorf("not ready because: %q, want %q in it and in the log", reasons, says)
+		if reasons := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(reasons, walkBegunAgain) || !r.log.contains("DingTalk: "+walkBegunAgain) {
+			t.Errorf("not ready because: %q, want %q in it and in the log", reasons, walkBegunAgain)
 		}
 		r.sim.Set(func(s *dingtalktest.Switches) { s.RepeatToken = false })
 		time.Sleep(2 * time.Minute)
