@@ -67,13 +67,15 @@ func (p *poller) collect(ctx context.Context, cp schema.Checkpoint, pr walk.Prog
 
 // endure sits an error out, and decides whether the window goes on after it.
 func (p *poller) endure(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window, err error, failing time.Time) error {
+	// The pause to come does not count: under a limit a minute every long window meets one, and would never be had.
+	lasting := time.Since(failing) >= p.limits.PollInterval
 	if err := p.sitOut(ctx, cp, err); err != nil {
 		return err
 	}
 	switch {
 	case refusesStart(err) && w.Old(p.now()):
 		return errTooOld
-	case time.Since(failing) >= p.limits.PollInterval && p.givesWay(cp, pr, w):
+	case lasting && p.givesWay(cp, pr, w):
 		p.givenUp(w, err, failing)
 		return errGivenUp
 	}

@@ -13,7 +13,6 @@ import (
 
 // TestOddDays has what happens at DingTalk once a year, each in a company of its own. After each the whole guarantee is checked.
 func TestOddDays(t *testing.T) {
-	const day = 24 * time.Hour
 	for name, live := range map[string]func(t *testing.T, r *rig){
 		"a person comes back and leaves again, within the overlap and after it": func(_ *testing.T, r *rig) {
 			r.cfg.PollInterval, r.cfg.Overlap = 10*time.Minute, 8*time.Hour
