@@ -82,7 +82,7 @@ const (
 // same events from each.
 func TestEveryCombinationOfTheSwitchesThatInteract(t *testing.T) {
 	rows := product(interacting())
-	if len(rows) != 4*3*3*2*2*5*4 {
+	if len(rows) != 4*3*4*2*2*5*4 {
 		t.Fatalf("%d combinations", len(rows))
 	}
 	if testing.Short() {

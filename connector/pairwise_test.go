@@ -290,7 +290,29 @@ func TestEveryPairOfSwitches(t *testing.T) {
 		}
 		r.live(companies, plan)
 		r.judge(companies, plan)
+		for _, what := range unmet(companies) {
+			if !testing.Short() {
+				t.Errorf("no company met %s", what)
+			}
+		}
 	})
+}
+
+// unmet is the limits that bound nobody: a row that meets none of its limits tests none.
+func unmet(companies []*company) []string {
+	limits := []string{
+		"InvalidAuthentication", "Forbidden.AccessDenied.QpmLimitForAppkeyAndApi", "Forbidden.AccessDenied.QpsLimitForApi",
+		"invalidParameter.param.invalid", "invalidParameter.cursor.invalid", "illegalParameter.nextToken", "invalidNextToken", "MissingnextToken",
+		dingtalktest.IPBlockHTML403.Name, dingtalktest.IPBlockHTML200.Name, dingtalktest.IPBlockJSON.Name,
+	}
+	for _, c := range companies {
+		for _, call := range c.sim.Calls() {
+			limits = slices.DeleteFunc(limits, func(what string) bool {
+				return what == call.Fault || what == call.Code && call.Fault == ""
+			})
+		}
+	}
+	return limits
 }
 
 // TestALimitAMinuteSlowsAWalkDownAndNoMore lets DingTalk give ten pages a minute, and a window have twenty: the walk must go on where the

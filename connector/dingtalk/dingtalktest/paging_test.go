@@ -206,7 +206,7 @@ func TestASnapshotShowsRecordsAsTheyWere(t *testing.T) {
 
 func TestAWindowHasTheChosenBounds(t *testing.T) {
 	for bounds, want := range map[dingtalktest.Bounds][]string{
-		dingtalktest.Closed: {"u2", "u3", "u4"}, dingtalktest.HalfOpen: {"u2", "u3"}, dingtalktest.Open: {"u3"},
+		dingtalktest.Closed: {"u2", "u3", "u4"}, dingtalktest.HalfOpen: {"u2", "u3"}, dingtalktest.StartOpen: {"u3", "u4"}, dingtalktest.Open: {"u3"},
 	} {
 		t.Run(string(bounds), func(t *testing.T) {
 			d := atNoon(t, func(s *dingtalktest.Switches) { s.Bounds = bounds })

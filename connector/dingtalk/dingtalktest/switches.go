@@ -118,13 +118,14 @@ type Bounds string
 
 // The kinds of Bounds; the first is the default.
 const (
-	Closed   Bounds = "closed"    // [start, end]
-	HalfOpen Bounds = "half-open" // [start, end)
-	Open     Bounds = "open"      // (start, end)
+	Closed    Bounds = "closed"     // [start, end]
+	HalfOpen  Bounds = "half-open"  // [start, end)
+	StartOpen Bounds = "start-open" // (start, end]
+	Open      Bounds = "open"       // (start, end)
 )
 
 // AllBounds are all kinds of Bounds.
-func AllBounds() []Bounds { return []Bounds{Closed, HalfOpen, Open} }
+func AllBounds() []Bounds { return []Bounds{Closed, HalfOpen, StartOpen, Open} }
 
 // FilterField is what a window is about.
 type FilterField string

@@ -46,6 +46,8 @@ func newWalk(start, end time.Time, size int, bound string, salt uint64, sw Switc
 	switch sw.Bounds {
 	case HalfOpen:
 		w.hi--
+	case StartOpen:
+		w.lo++
 	case Open:
 		w.lo++
 		w.hi--
