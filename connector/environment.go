@@ -21,7 +21,7 @@ import (
 //
 // The tag need says that a variable has to be set, in place of envconfig's required, which an empty value satisfies.
 type environment struct {
-	BaseURL       setting `envconfig:"DINGTALK_BASE_URL" default:"https://api.dingtalk.io" desc:"token and data calls use the same host; redirects are refused"`
+	BaseURL       setting `envconfig:"DINGTALK_BASE_URL" default:"https://api.dingtalk.io" desc:"token and data calls use the same host; redirects are refused, HTTPS_PROXY is honoured"`
 	CorpID        setting `envconfig:"DINGTALK_CORP_ID" need:"required" desc:"names the organisation; part of every key"`
 	AppKey        setting `envconfig:"DINGTALK_APP_KEY" need:"required" desc:"the app's key (client id)"`
 	AppSecret     setting `envconfig:"DINGTALK_APP_SECRET" need:"required" desc:"the app's secret; or DINGTALK_APP_SECRET_FILE"`

@@ -29,7 +29,7 @@ var (
 	transient   = &ruling{name: "no answer that can be used", pause: time.Second, most: time.Minute}
 	throttled   = &ruling{name: "throttled", pause: time.Second, most: time.Minute, steady: 8}
 	perMinute   = &ruling{name: "throttled for a minute", pause: time.Minute, most: 5 * time.Minute, steady: 8}
-	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "DingTalk bans an address for five minutes after 10,000 calls in 20 seconds: look for another program that calls from this one"}
+	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "DingTalk bans an address for five minutes after 10,000 calls in 20 seconds: look for another program that calls from this one; or a page that is not DingTalk's came in its place: check DINGTALK_BASE_URL and the proxies on the way"}
 	quota       = &ruling{name: "monthly quota used up", pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
 	deadToken   = &ruling{name: "token refused", pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
 	noToken     = &ruling{name: "token not seen", pause: time.Second, most: 5 * time.Minute, fix: "check whether a proxy on the way takes the header x-acs-dingtalk-access-token out"}
@@ -124,16 +124,16 @@ func verdict(err error) *ruling {
 }
 
 func verdictOnAnswer(e *dingtalk.Error) *ruling {
+	r, known := byCode[e.Code]
 	switch {
 	case e.Banned:
 		return banned
 	case e.Empty && e.Status == http.StatusForbidden:
 		return throttled // by the documentation throttling or a missing permission
-	}
-	if r, known := byCode[e.Code]; known {
+	case r == badRequest && e.OfToken:
+		return transient // that call has no window
+	case known:
 		return r
-	}
-	switch {
 	case strings.HasPrefix(e.Code, "Forbidden.AccessDenied.QpsLimit"):
 		return throttled
 	case strings.HasPrefix(e.Code, "Forbidden.AccessDenied.QpmLimit"):
@@ -161,8 +161,8 @@ func (r *ruling) fixFor(err error) string {
 		return "grant the app in DingTalk's console: " + strings.Join(answer.Scopes, ", ")
 	case answered && r == whiteList && answer.Address != "":
 		return "add " + answer.Address + ", which is how DingTalk sees this host, to the app's server IP list in DingTalk's console"
-	case answered && r == transient && answer.OfToken && answer.Code == "unknownError":
-		return "if it lasts: DingTalk may not know the organisation: check DINGTALK_CORP_ID"
+	case answered && r == transient && answer.OfCorp && answer.Code == "unknownError":
+		return "if it lasts: DingTalk may not know the organisation: check DINGTALK_CORP_ID, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where it lives"
 	case answered && r == transient && (answer.Status == http.StatusNotFound || answer.Status/100 == 3):
 		return "if it lasts: check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
 	case errors.As(err, &name):

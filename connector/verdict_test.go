@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"departures/connector/dingtalk"
 	"departures/connector/dingtalk/dingtalktest"
 )
 
@@ -105,7 +106,8 @@ func tokenTable() []row {
 		refusal(400, "unsupported.grant.type", 5*time.Minute, "credentials refused", checkSecret),
 		refusal(400, "Missingbody", time.Second, weatherSays, ""),
 		refusal(500, "server.error", time.Second, weatherSays, ""),
-		refusal(500, "unknownError", time.Second, weatherSays, "check DINGTALK_CORP_ID"),
+		refusal(500, "unknownError", time.Second, weatherSays, ""),
+		refusal(400, "invalidParameter.param.invalid", time.Second, weatherSays, ""),
 	}
 	for i := range rows {
 		rows[i].fault = rows[i].fault.Against(dingtalktest.TokenCalls)
@@ -306,5 +308,20 @@ func TestAQuotaThatIsUsedUpIsAskedForOnceAnHour(t *testing.T) {
 		time.Sleep(61 * time.Minute)
 		r.stop(i)
 		r.check()
+	})
+}
+
+// TestACorpIDThatDingTalkDoesNotKnow is found where the token is asked for the organisation.
+func TestACorpIDThatDingTalkDoesNotKnow(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.cfg.Orgs[0].DingTalk.Token = dingtalk.CorpToken
+		r.cfg.Orgs[0].CorpID, r.cfg.Orgs[0].DingTalk.CorpID = "dingother", "dingother"
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		if reasons := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(reasons, "check DINGTALK_CORP_ID") {
+			t.Errorf("not ready because: %q", reasons)
+		}
+		r.stop(i)
+		r.nothingPrivateWasSaid()
 	})
 }

@@ -28,7 +28,7 @@ func TestACheckBeforeTheFirstRun(t *testing.T) {
 	p := r.start("check")
 	p.ends(patience, exitClean)
 	for _, says := range []string{
-		"ok       access token", "ok       leave records", "ok       corp id", "no checkpoint yet: the first run begins at",
+		"ok access token", "ok leave records", "ok corp id", "no checkpoint yet: the first run begins at",
 		"transactions", r.topics.Events, r.topics.State, r.topics.Quarantine, "no fault",
 		"order desc", "last-token zero", "bounds half-open", "time-format offset", "refuse-end-time false", "strict-history true",
 	} {

@@ -1,7 +1,7 @@
 // Departures polls DingTalk for employee departures and publishes each one to Kafka exactly once.
 //
 //	departures run          poll and publish until SIGTERM or SIGINT
-//	departures check        look for faults at DingTalk and Kafka, without writing anything
+//	departures check        look for faults at DingTalk and Kafka, without writing a record
 //	departures state init   write a first checkpoint at START, without publishing anything
 //	departures version      print the version
 //
@@ -35,7 +35,7 @@ const (
 const usage = `usage: departures VERB
 
   run          poll DingTalk and publish departures until stopped
-  check        look for everything that would keep it from running; writes nothing
+  check        look for everything that would keep it from running; writes no record
   state init   write a first checkpoint at START, without publishing anything
   version      print the version
 

@@ -156,8 +156,8 @@ func (s *settings) wrong(f *flag.FlagSet) []error {
 	}
 	refuse(s.options.CorpID == "" || strings.Contains(s.options.CorpID, "/"), "-corp-id is a text without /")
 	refuse(s.options.AppKey == "" || s.options.AppSecret == "", "-app-key and -app-secret are not empty")
-	refuse(s.people < 0, "-people is not below 0")
-	refuse(s.faultRate < 0 || s.faultRate > 1, "-fault-rate is from 0 to 1")
+	refuse(s.people < 0 || s.people > dingtalktest.MaxInvented, fmt.Sprintf("-people is from 0 to %d", dingtalktest.MaxInvented))
+	refuse(!(s.faultRate >= 0 && s.faultRate <= 1), "-fault-rate is from 0 to 1") // NaN is not either
 	for name, d := range map[string]time.Duration{"history": s.history, "leave-every": s.leaveEvery, "lag": s.lag} {
 		refuse(d < 0, "-"+name+" is not below 0")
 	}

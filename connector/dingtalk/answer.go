@@ -71,7 +71,7 @@ func isRefusal(o object) bool {
 func (a answer) refusal(op string, o object) *Error {
 	e := &Error{
 		Op: op, Status: a.status, Code: clean(o.text("code", "Code")), RequestID: a.requestID(), Scopes: scopes(o),
-		RetryAfter: a.retryAfter(), Banned: a.blocked(o), HTML: a.isHTML(), Empty: len(bytes.TrimSpace(a.body)) == 0, OfToken: op == opToken,
+		RetryAfter: a.retryAfter(), Banned: a.blocked(o), HTML: a.isHTML(), Empty: len(bytes.TrimSpace(a.body)) == 0,
 	}
 	if code := o.text("errcode"); e.Code == "" && code != "" {
 		e.Code = "errcode " + clean(code)

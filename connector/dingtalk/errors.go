@@ -23,6 +23,7 @@ type Error struct {
 	HTML       bool          // the body is a page for people
 	Empty      bool          // there is no body; under 403 that is throttling or a missing permission (DOC)
 	OfToken    bool          // the refused call was for an access token
+	OfCorp     bool          // and named the organisation
 	FirstPage  bool          // the refused call was for the first page of leave records: nextToken was not to blame
 }
 

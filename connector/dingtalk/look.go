@@ -94,6 +94,12 @@ func (o *observer) walk(ctx context.Context, w window, size, pages int, enough f
 			return walked, err
 		}
 		walked = append(walked, *l)
+		switch {
+		case l.next != "" && l.next == token:
+			o.misled = "a page gives the nextToken that it was asked with"
+		case l.refused && token != firstToken:
+			o.misled = "a nextToken that was just given is refused"
+		}
 		if l.next == "" || l.next == token || enough(walked) {
 			break
 		}
@@ -146,6 +152,20 @@ func readable(looks []look) (rs []LeaveRecord) {
 		}
 	}
 	return rs
+}
+
+// unreadable counts the others by what is wrong with them, each once.
+func unreadable(looks []look) map[string]int {
+	n, seen := map[string]int{}, map[string]bool{}
+	for _, l := range looks {
+		for _, r := range l.records {
+			if r.Unreadable != "" && !seen[string(r.Raw)] {
+				seen[string(r.Raw)] = true
+				n[r.Unreadable]++
+			}
+		}
+	}
+	return n
 }
 
 // distinct are the readable records of the pages, each departure once.

@@ -13,6 +13,14 @@ type Trait struct {
 	How    string // the evidence in words and counts, without personal data
 }
 
+// Observation is what an organisation's DingTalk showed.
+type Observation struct {
+	Traits     []Trait        // in one order always
+	Readable   int            // departures
+	Unreadable map[string]int // records that would be quarantined, by the reason
+	Misled     string         // how a nextToken that was just given led nowhere; "" if each led to its page
+}
+
 const (
 	// maxLooks bounds the data calls of one observation; usual are 7 to 21.
 	maxLooks = 40
@@ -26,16 +34,16 @@ const (
 
 // Observe asks which of the behaviours that no document settles a tenant shows. It reads only, makes at most 40 data calls,
 // and waits for nothing but the rate limiter; now is our clock, and DingTalk's counts if it is earlier. A refusal for a
-// parameter is an observation. Any other error ends it: then the traits are what was seen until then.
+// parameter is an observation. Any other error ends it: then it is what was seen until then.
 //
 // It needs records of the last 364 days, and better twenty than two. It cannot tell insertion from another order of DingTalk's own.
-func (c *Client) Observe(ctx context.Context, now time.Time) ([]Trait, error) {
+func (c *Client) Observe(ctx context.Context, now time.Time) (Observation, error) {
 	o := &observer{client: c, now: now, unasked: "not asked"}
 	err := o.ask(ctx)
 	if errors.Is(err, errUsedUp) {
 		o.unasked, err = err.Error(), nil
 	}
-	return o.traits(), err
+	return Observation{o.traits(), len(distinct(o.looks)), unreadable(o.looks), o.misled}, err
 }
 
 // observer is what an observation asked and saw.
@@ -45,6 +53,7 @@ type observer struct {
 	looks   []look // every data call that was answered or refused for a parameter, in order
 	asked   int    // how many of the questions were put to their end
 	unasked string // why the others were not
+	misled  string // see Observation
 
 	withEnd, withoutEnd reply  // to a window of the last days
 	days                int    // that the window of first goes back

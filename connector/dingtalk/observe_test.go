@@ -51,7 +51,8 @@ func clientOf(server *dingtalktest.Server) *Client {
 // observe is what was seen by the name of its switch; it checks what holds of any observation.
 func observe(t *testing.T, server *dingtalktest.Server, client *Client) map[string]Trait {
 	t.Helper()
-	traits, err := client.Observe(t.Context(), observedAt)
+	observed, err := client.Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,8 @@ func TestObserveWidensNoWindowWithoutEnd(t *testing.T) {
 		n++
 		fmt.Fprintf(w, `{"records":[],"nextToken":"n%d"}`, n)
 	}}
-	traits, err := newClient(h).Observe(t.Context(), observedAt)
+	observed, err := newClient(h).Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +250,8 @@ func TestObserveByTheEarlierClock(t *testing.T) {
 
 func TestObserveWhereEverythingIsRefused(t *testing.T) {
 	h := &dingTalk{page: answers("!invalidParameter.param.invalid")}
-	traits, err := newClient(h).Observe(t.Context(), observedAt)
+	observed, err := newClient(h).Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +275,8 @@ func TestObserveUntilAnError(t *testing.T) {
 		fault := dingtalktest.SystemError
 		fault.When = func(dingtalktest.Call) bool { n++; return n > answered }
 		server.Fail(fault, 1)
-		traits, err := client.Observe(t.Context(), observedAt)
+		observed, err := client.Observe(t.Context(), observedAt)
+		traits := observed.Traits
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "system.error" {
 			t.Fatalf("after %d calls: got %v", answered, err)
 		}
@@ -298,7 +302,8 @@ func TestObserveEndsWithAnyOtherError(t *testing.T) {
 		t.Run(fault.Name, func(t *testing.T) {
 			server, client := simulated(20, dingtalktest.Switches{})
 			server.Fail(fault, 1)
-			traits, err := client.Observe(t.Context(), observedAt)
+			observed, err := client.Observe(t.Context(), observedAt)
+			traits := observed.Traits
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -363,7 +368,8 @@ func TestObserveAsksNoMoreThanItSays(t *testing.T) {
 		}
 		fmt.Fprintf(w, `{"records":[%s]%s}`, records, next)
 	}
-	traits, err := newClient(h).Observe(t.Context(), observedAt)
+	observed, err := newClient(h).Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}

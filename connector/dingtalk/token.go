@@ -105,6 +105,9 @@ func (c *Client) fetchToken(ctx context.Context) (Secret, time.Duration, error) 
 		return "", 0, err
 	}
 	o, err := a.object(opToken)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.OfToken, e.OfCorp = true, c.config.Token == CorpToken
+	}
 	if err != nil {
 		return "", 0, err
 	}

@@ -52,7 +52,7 @@ func (o *observer) tooFew(what string) string {
 	if o.withoutEnd == refused {
 		return allRefused
 	}
-	return fmt.Sprintf("fewer than %s in the last %d days", what, o.days)
+	return fmt.Sprintf("%s in the last %d days", what, o.days)
 }
 
 // order compares two walks over one window. Any order is that of the times once in n!, and twice the same once in n!.
@@ -61,7 +61,7 @@ func (o *observer) order() (seen, how string) {
 	a, b := distinct(o.first), distinct(o.again) // a record may come twice
 	n := min(len(times(a)), len(times(b)))
 	if n < 2 {
-		return "", o.tooFew("two records of different times")
+		return "", o.tooFew("fewer than two records of different times")
 	}
 	seen, how = orderOf(a, b)
 	if n < enoughSorted && seen != "random" || n < enoughSame && seen == "insertion" {
@@ -138,7 +138,7 @@ func (o *observer) requestOffset() (seen, how string) {
 	case o.withEnd == refused:
 		return "", "endTime is refused, so no window is narrow enough"
 	case len(o.candidates) == 0:
-		return "", o.tooFew("one record with its time in whole seconds")
+		return "", o.tooFew("no record with its time in whole seconds")
 	}
 	return "", fmt.Sprintf("%d records are hidden when they are asked for at their own second, and one of them also 8h off", len(o.candidates))
 }
@@ -166,7 +166,7 @@ func (o *observer) filter() (seen, how string) {
 	case outside > 0:
 		return "operation", fmt.Sprintf("of %d records shown, %d lie outside the window that showed them", all, outside)
 	case all == 0:
-		return "", o.tooFew("one record")
+		return "", o.tooFew("no record that can be read")
 	case !o.sawTheEarliest():
 		return "", fmt.Sprintf("of %d records shown, none lies outside the window that showed it, but its earliest ones were not seen", all)
 	case o.one != nil:

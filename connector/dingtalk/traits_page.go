@@ -22,7 +22,7 @@ func (o *observer) timeFormat() (seen, how string) {
 	how = tally(n)
 	switch {
 	case len(rs) == 0:
-		return "", o.tooFew("one record")
+		return "", o.tooFew("no record that can be read")
 	case n["minutes"]+n["seconds"] == len(rs) && n["minutes"] > 0 && fullMinutes == 0:
 		return "minutes", how + "; none of those in seconds is at a full minute"
 	case len(n) > 1:
@@ -146,7 +146,7 @@ func (o *observer) presence(key, masks string) (seen, how string) {
 	}
 	switch len(kinds) {
 	case 0:
-		return "", o.tooFew("one record")
+		return "", o.tooFew("no record that can be read")
 	case 1:
 		return slices.Collect(maps.Keys(kinds))[0], tally(n)
 	}

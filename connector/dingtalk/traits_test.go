@@ -86,11 +86,12 @@ func TestObservePartsOfASecond(t *testing.T) {
 	got := observe(t, server, client)
 	equal(t, "with one of a whole second", got["bounds"].Seen, "closed")
 	server.Remove("canary-user-0", observedAt.Add(-5*day))
-	traits, err := clientOf(server).Observe(t.Context(), observedAt)
+	observed, err := clientOf(server).Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "without", byName(traits)["bounds"], Trait{"bounds", "", "fewer than one record with its time in whole seconds in the last 364 days"})
+	equal(t, "without", byName(traits)["bounds"], Trait{"bounds", "", "no record with its time in whole seconds in the last 364 days"})
 }
 
 // wide gives every wide window the same page, or another for pages of fewer than 50, and an empty page to all others.
@@ -137,7 +138,8 @@ func TestObserveTheOrderOfTwoWalks(t *testing.T) {
 		{"one has hardly any of the other", []int{5, 2, 3, 7, 4, 6}, []int{5, 11, 18, 17, 14, 16}, "random"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			traits, err := newClient(wide(leavers(c.first...), leavers(c.second...))).Observe(t.Context(), observedAt)
+			observed, err := newClient(wide(leavers(c.first...), leavers(c.second...))).Observe(t.Context(), observedAt)
+			traits := observed.Traits
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +174,8 @@ func TestObserveFields(t *testing.T) {
 				records = append(records, fmt.Sprintf(`{"userId":"u%d",%s}`, i, f))
 			}
 			page := strings.Join(records, ",")
-			traits, err := newClient(wide(page, page)).Observe(t.Context(), observedAt)
+			observed, err := newClient(wide(page, page)).Observe(t.Context(), observedAt)
+			traits := observed.Traits
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +188,8 @@ func TestObserveFields(t *testing.T) {
 
 func TestObserveMoreThanIsAllowed(t *testing.T) {
 	page := leavers(make([]int, 51)...)
-	traits, err := newClient(wide(page, page)).Observe(t.Context(), observedAt)
+	observed, err := newClient(wide(page, page)).Observe(t.Context(), observedAt)
+	traits := observed.Traits
 	if err != nil {
 		t.Fatal(err)
 	}

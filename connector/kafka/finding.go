@@ -55,11 +55,15 @@ func (f findings) texts(level Level) []string {
 }
 
 // faulty says whether a subject has a fault.
-func (f findings) faulty(subject string) bool {
+func (f findings) faulty(subject string) bool { return f.worst(subject) == Fault }
+
+// worst is the worst that was found of a subject; Fine where nothing was.
+func (f findings) worst(subject string) Level {
+	worst := Fine
 	for _, found := range f {
-		if found.Subject == subject && found.Level == Fault {
-			return true
+		if found.Subject == subject {
+			worst = max(worst, found.Level)
 		}
 	}
-	return false
+	return worst
 }

@@ -41,15 +41,18 @@ func (i *inspection) group(ctx context.Context, cl *client) error {
 	}
 	assignor := kgo.CooperativeStickyBalancer().ProtocolName()
 	var members []string
+	strangers := group.ProtocolType != "" && group.ProtocolType != "consumer" || group.Protocol != "" && group.Protocol != assignor
 	for _, m := range group.Members {
 		members = append(members, m.ClientID+" at "+m.ClientHost)
+		subscribed, ok := m.Join.AsConsumer()
+		strangers = strangers || ok && !slices.Contains(subscribed.Topics, i.cfg.StateTopic)
 	}
 	switch {
 	case len(members) == 0 && may:
 		i.fine(i.groupSubject(), "may be used; nobody is in it")
-	case group.ProtocolType != "" && group.ProtocolType != "consumer", group.Protocol != "" && group.Protocol != assignor:
-		i.fault(i.groupSubject(), "somebody else uses it (protocol %q, %q; ours is %q): stop %s, or correct GROUP",
-			group.ProtocolType, group.Protocol, assignor, strings.Join(members, ", "))
+	case strangers:
+		i.fault(i.groupSubject(), "somebody uses it for something else than %s (protocol %q, %q; ours is %q): stop %s, or correct GROUP",
+			i.cfg.StateTopic, group.ProtocolType, group.Protocol, assignor, strings.Join(members, ", "))
 	case len(members) > 0:
 		i.fine(i.groupSubject(), "%d in it, which share the state's partitions: %s", len(members), strings.Join(members, ", "))
 	}

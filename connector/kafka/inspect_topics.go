@@ -98,8 +98,9 @@ func (p *preparation) describe(w wantedTopic) {
 func (p *preparation) describeState() {
 	switch n := len(p.topics.MetaPartitions); {
 	case p.faulty(stateSubject), p.faulty("topic " + p.cfg.StateTopic), p.faulty("topic " + p.cfg.EventsTopic):
-	case n == 0:
+	case n == 0 && p.worst(stateSubject) == Fine:
 		p.fine(stateSubject, "new: nothing was ever written for this connector")
+	case n == 0: // what was said of it is enough
 	default:
 		p.fine(stateSubject, "%d of %d partitions are in use, and fit the configuration", n, p.topics.Partitions)
 	}

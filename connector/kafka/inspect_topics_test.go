@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
@@ -299,4 +300,60 @@ func withoutLeader(r *kmsg.MetadataRequest, known kadm.Metadata, topic string) k
 	}
 	resp.Topics = append(resp.Topics, t)
 	return resp
+}
+
+// TestStrangersUnderOurNames: what bears a name of ours and is somebody else's.
+func TestStrangersUnderOurNames(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 30*time.Second)
+	cfg := config(t, kafkatest.Brokers(t))
+	create(t, ctx, cfg, cfg.StateTopic, 3, map[string]string{"cleanup.policy": "compact"})
+	finds(t, inspected(t, ctx, cfg), "state", Fine, "new")
+	write(t, ctx, cfg, cfg.StateTopic, 1, "somebody's", []byte("v"))
+
+	elsewhere := cfg.StateTopic + "-elsewhere"
+	create(t, ctx, cfg, elsewhere, 1, nil)
+	joined := outsider(t, cfg, kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(elsewhere), kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	eventually(t, ctx, "the group has a member", func() bool {
+		groups, err := kadm.NewClient(joined).DescribeGroups(ctx, cfg.Group)
+		return err == nil && groups[cfg.Group].State == "Stable"
+	})
+	all := inspected(t, ctx, cfg)
+	finds(t, all, "state", Warning, cfg.StateTopic, "not empty", "correct STATE_TOPIC")
+	finds(t, all, "group "+cfg.Group, Fault, "something else", "correct GROUP")
+}
+
+// TestReplicas: how many there are, against what is asked for.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		brokers, replicas int
+		minInsync         string
+		says              string // "": nothing
+	}{
+		{1, 1, "1", ""},
+		{3, 3, "2", ""},
+		{3, 1, "1", "one replica on a cluster of 3 brokers"},
+		{3, 2, "1", "make it 3 replicas"},
+		{3, 3, "1", "set min.insync.replicas to 2"},
+		{3, 1, "2", "fewer replicas (1) than min.insync.replicas=2"},
+	} {
+		t.Run(fmt.Sprintf("%d brokers, %d replicas, min.insync %s", c.brokers, c.replicas, c.minInsync), func(t *testing.T) {
+			t.Parallel()
+			ctx := within(t, 30*time.Second)
+			cfg := config(t, kafkatest.Fake(t, "so many brokers", kfake.NumBrokers(c.brokers)).ListenAddrs())
+			configs := map[string]*string{"min.insync.replicas": &c.minInsync, "retention.ms": kadm.StringPtr("-1")}
+			if _, err := admin(t, cfg).CreateTopic(ctx, 1, int16(c.replicas), configs, cfg.EventsTopic); err != nil {
+				t.Fatal(err)
+			}
+			all := inspected(t, ctx, cfg)
+			if c.says != "" {
+				finds(t, all, "topic "+cfg.EventsTopic, Warning, c.says)
+				return
+			}
+			if warned := strings.Join(of(Warning, all), "\n"); strings.Contains(warned, cfg.EventsTopic) {
+				t.Errorf("warned for nothing: %s", warned)
+			}
+		})
+	}
 }

@@ -81,6 +81,7 @@ type preparation struct {
 	cl       *client
 	adm      *kadm.Client
 	found    map[string]kadm.TopicDetail
+	brokers  int             // in the cluster
 	missing  map[string]bool // topics that do not exist; one that may not be seen is neither here nor in found
 	allowed  map[string][]kadm.ACLOperation
 	has      map[string]map[string]string // the settings of each topic
@@ -171,6 +172,7 @@ func (p *preparation) find(ctx context.Context) error {
 			}
 			continue
 		}
+		p.brokers = len(meta.Brokers)
 		detail := meta.Topics[w.name]
 		p.allowed[w.name] = detail.AuthorizedOperations
 		switch {
@@ -236,10 +238,28 @@ func (p *preparation) readState(ctx context.Context) error {
 		if len(unreadable) == 0 && p.topics.HasEvents && !p.cfg.Init {
 			p.fault(stateSubject, "%s", p.lostState("says nothing about them (no meta record in any partition)"))
 		}
-		return nil
+		return p.lookForStrangers(ctx)
 	}
 	p.topics.MetaPartitions = slices.Sorted(maps.Keys(metas))
 	p.judge(metas)
+	return nil
+}
+
+// lookForStrangers warns of a state topic that holds something, but no state: under a mistyped name it may be somebody else's. (A first
+// session that was killed between its barrier and its meta leaves one too.)
+func (p *preparation) lookForStrangers(ctx context.Context) error {
+	ends, err := p.adm.ListEndOffsets(ctx, p.cfg.StateTopic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return p.note(stateSubject, "look at the end of topic "+p.cfg.StateTopic, err)
+	}
+	holds := false
+	ends.Each(func(o kadm.ListedOffset) { holds = holds || o.Offset > 0 })
+	if holds {
+		p.warn(stateSubject, "topic %s is not empty, and holds no state of ours: correct STATE_TOPIC, unless a first run was broken off here", p.cfg.StateTopic)
+	}
 	return nil
 }
 

@@ -123,7 +123,7 @@ func (p *preparation) verify(ctx context.Context, w wantedTopic) error {
 			w.name, policy)
 	}
 	if w.name != p.cfg.StateTopic && policy != "compact" && has["retention.ms"] != "-1" {
-		p.warn(w.subject(), "topic %s forgets: what is older than retention.ms=%s is deleted", w.name, has["retention.ms"])
+		p.warn(w.subject(), "topic %s forgets: what is older than retention.ms=%s is deleted: set it to -1 unless that is meant", w.name, has["retention.ms"])
 	}
 	p.compareReplicas(w, has["min.insync.replicas"])
 	*p.limits(&p.topics)[w.name], err = limitIn(w.name, has)
@@ -136,11 +136,16 @@ func (p *preparation) compareReplicas(w wantedTopic, minInsync string) {
 	if err != nil {
 		return
 	}
+	const three = "make it 3 replicas and min.insync.replicas=2"
 	have := len(p.found[w.name].Partitions[0].Replicas)
 	switch {
 	case need > have:
-		p.warn(w.subject(), "topic %s has fewer replicas (%d) than min.insync.replicas=%d asks for", w.name, have, need)
-	case have > 1 && need < 2:
+		p.warn(w.subject(), "topic %s has fewer replicas (%d) than min.insync.replicas=%d asks for: %s", w.name, have, need, three)
+	case have == 1 && p.brokers > 1:
+		p.warn(w.subject(), "topic %s has one replica on a cluster of %d brokers: whatever befalls one of them is the end of it: %s", w.name, p.brokers, three)
+	case have == 2 && need < 2:
+		p.warn(w.subject(), "topic %s acknowledges what only one broker has, and with 2 replicas could not do otherwise while one is down: %s", w.name, three)
+	case have > 2 && need < 2:
 		p.warn(w.subject(), "topic %s acknowledges what only one broker has (%d replicas, min.insync.replicas=%d): set min.insync.replicas to 2",
 			w.name, have, need)
 	}

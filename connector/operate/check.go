@@ -3,7 +3,6 @@
 package operate
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -11,11 +10,13 @@ import (
 
 	"departures/connector"
 	"departures/connector/kafka"
+	"departures/connector/walk"
 )
 
-// Check looks at everything that a run needs, at DingTalk and at Kafka, and finds every fault at once. It writes nothing anywhere and
-// disturbs no connector that runs: it fences nobody and joins no group. DingTalk is asked some forty calls an organisation, at the
-// configured rate. When ctx ends, so does the check, and what could not be looked at any more is a fault.
+// Check looks at everything that a run needs, at DingTalk and at Kafka, and finds every fault at once. It writes no record, creates no
+// topic, and disturbs no connector that runs: it fences nobody and joins no group. (Kafka itself remembers the transactional id
+// "<state topic>-check" for a week.) DingTalk is asked up to some forty times an organisation, at the configured rate. When ctx ends, so
+// does the check, and what could not be looked at any more is a fault.
 func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *slog.Logger) Report {
 	r := Report{Sections: make([]Section, len(cfg.Orgs)+1)}
 	var all sync.WaitGroup
@@ -62,7 +63,7 @@ func (s *Section) standings(ctx context.Context, cfg connector.Config, cluster *
 					g.Start.Format(time.RFC3339), g.End.Format(time.RFC3339))
 			}
 		case len(at.Faults) == 0:
-			s.add(subject, Fine, "no checkpoint yet: the first run begins at %s", cfg.Start.At(time.Now()).Format(time.RFC3339))
+			s.start(subject, cfg.Start.At(time.Now()))
 		}
 		for _, f := range at.Faults {
 			s.add(subject, Fault, "%s", f)
@@ -70,8 +71,10 @@ func (s *Section) standings(ctx context.Context, cfg connector.Config, cluster *
 	}
 }
 
-// explained is an error of DingTalk's side as a fault's text: what it is, the error, and the way out.
-func explained(err error) string {
-	what, fix := connector.Explain(err)
-	return what + ": " + err.Error() + ": " + cmp.Or(fix, "ask again in a few minutes")
+// start says where a first run would begin.
+func (s *Section) start(subject string, at time.Time) {
+	s.add(subject, Fine, "no checkpoint yet: the first run begins at %s", at.Format(time.RFC3339))
+	if time.Since(at) > walk.History {
+		s.add(subject, Warning, "START is more than 364 days ago: DingTalk may refuse to show what is older (see strict-history); the run then begins 364 days ago, and notes a gap")
+	}
 }

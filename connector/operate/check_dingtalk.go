@@ -1,13 +1,15 @@
 package operate
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -21,6 +23,8 @@ const (
 	clocksApart = time.Minute
 	// lastDay is the window of the one page that shows whether leave records may be read.
 	lastDay = 24 * time.Hour
+	// interrupted is what becomes of a question when the check is ended.
+	interrupted = "the check was interrupted before this was known"
 )
 
 // checkDingTalk asks one organisation's DingTalk. Each question needs the answer to the one before it.
@@ -33,48 +37,32 @@ func checkDingTalk(ctx context.Context, o connector.Org) Section {
 		s.add("connection", Fine, "%s", text)
 	}
 	if err != nil {
-		s.add("access token", Fault, "%s", explained(err))
+		s.add("access token", Fault, "%s", explained(ctx, err))
 		return s
 	}
 	s.add("access token", Fine, "DingTalk gives the app one")
 	now := s.clock(client)
 	s.corpID(ctx, o)
-	if !s.leaveRecords(ctx, client, now) {
-		return s
-	}
-	err = patiently(ctx, func() (err error) {
-		s.Traits, err = client.Observe(ctx, now)
-		return err
-	})
-	if err != nil {
-		s.add("behaviour", Warning, "not all of it could be seen: %s", explained(err))
+	if s.leaveRecords(ctx, client, now) {
+		s.behaviour(ctx, client, now, o.DingTalk.EndTime)
 	}
 	return s
-}
-
-// patiently asks up to three times, a second apart, as long as it is time that heals what went wrong: one call in twenty may fail on
-// a good day.
-func patiently(ctx context.Context, ask func() error) error {
-	const pause, again = time.Second, 2
-	return backoff.Retry(func() error {
-		err := ask()
-		if _, fix := connector.Explain(err); err != nil && fix != "" {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(pause), again), ctx))
 }
 
 // clock compares the clocks and gives the earlier one.
 func (s *Section) clock(client *dingtalk.Client) time.Time {
 	theirs, known := client.Now()
 	ahead := time.Until(theirs).Round(time.Second)
+	side := "ahead of"
+	if ahead < 0 {
+		side = "behind"
+	}
 	switch {
 	case !known:
 		s.add("clock", Warning, "DingTalk's answers bear no date: this host's clock has to be right")
 		return time.Now()
 	case ahead.Abs() > clocksApart:
-		s.add("clock", Warning, "DingTalk's clock is %s ahead of this host's (below zero: behind): departures may come later by as much: set this host's clock", ahead)
+		s.add("clock", Warning, "DingTalk's clock is %s %s this host's: departures may come later by as much: set this host's clock", ahead.Abs(), side)
 	default:
 		s.add("clock", Fine, "within %s of this host's", clocksApart)
 	}
@@ -98,7 +86,9 @@ func (s *Section) corpID(ctx context.Context, o connector.Org) {
 	switch {
 	case err == nil:
 		s.add(subject, Fine, "DingTalk gives the app a token of organisation %s", o.CorpID)
-	case refused && refusal.Code == "unknownError":
+	case ctx.Err() != nil:
+		s.add(subject, Fault, interrupted)
+	case refused && refusal.Code == "unknownError" && refusal.Status == http.StatusInternalServerError:
 		s.add(subject, Fault, "DingTalk answers as it does to a corp id that is not the app's (%v): correct DINGTALK_CORP_ID; it is part of every event's key", err)
 	default:
 		s.add(subject, Warning, "cannot be told (%v): make sure that DINGTALK_CORP_ID is the organisation's; it is part of every event's key", err)
@@ -116,67 +106,93 @@ func (s *Section) leaveRecords(ctx context.Context, client *dingtalk.Client, now
 		return nil
 	})
 	if err != nil {
-		s.add(subject, Fault, "%s", explained(err))
+		s.add(subject, Fault, "%s", explained(ctx, err))
 		return false
 	}
 	s.add(subject, Fine, "may be read; %d on the first page of the last 24 hours", len(first.Records))
-	for _, lr := range first.Records {
-		if lr.Unreadable != "" {
-			s.add(subject, Warning, "one of them would be quarantined: %s", lr.Unreadable)
-		}
-	}
 	return true
 }
 
-// connection is what the first call showed of the way to DingTalk; a proxy stands in DingTalk's place where there is one.
-type connection struct {
-	mu        sync.Mutex
-	addresses []string
-	remote    string
-	tls       *tls.ConnectionState
-}
-
-func (c *connection) trace() *httptrace.ClientTrace {
-	note := func(f func()) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		f()
-	}
-	return &httptrace.ClientTrace{
-		DNSDone: func(i httptrace.DNSDoneInfo) {
-			note(func() {
-				for _, a := range i.Addrs {
-					c.addresses = append(c.addresses, a.String())
-				}
-			})
-		},
-		GotConn: func(i httptrace.GotConnInfo) { note(func() { c.remote = i.Conn.RemoteAddr().String() }) },
-		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
-			if err == nil {
-				note(func() { c.tls = &state })
-			}
-		},
-	}
-}
-
-// String says how far it came, "" if nothing was seen of it.
-func (c *connection) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var parts []string
-	if len(c.addresses) > 0 {
-		parts = append(parts, "the name is "+strings.Join(c.addresses, ", "))
-	}
-	if c.remote != "" {
-		parts = append(parts, "connected to "+c.remote)
-	}
-	if c.tls != nil {
-		text := tls.VersionName(c.tls.Version)
-		if len(c.tls.PeerCertificates) > 0 {
-			leaf := c.tls.PeerCertificates[0]
-			text += fmt.Sprintf(", certificate of %s by %s until %s", leaf.Subject.CommonName, leaf.Issuer.CommonName, leaf.NotAfter.Format(time.DateOnly))
+// behaviour looks at how DingTalk behaves where no document says it, and whether a run would get along with that. Of several attempts the
+// one counts that saw most.
+func (s *Section) behaviour(ctx context.Context, client *dingtalk.Client, now time.Time, endTime bool) {
+	const subject = "behaviour"
+	var most dingtalk.Observation
+	err := patiently(ctx, func() error {
+		o, err := client.Observe(ctx, now)
+		if told(o) >= told(most) {
+			most = o
 		}
-		parts = append(parts, text)
+		return err
+	})
+	s.Traits = most.Traits
+	if err != nil {
+		s.add(subject, levelOf(ctx, err), "not all of it could be seen: %s", explained(ctx, err))
 	}
-	return strings.Join(parts, "; ")
+	for _, reason := range slices.Sorted(maps.Keys(most.Unreadable)) {
+		level := Warning
+		if most.Readable == 0 {
+			level = Fault
+		}
+		s.add("leave records", level, "%d that were shown would be quarantined and not published: %s", most.Unreadable[reason], reason)
+	}
+	if most.Misled != "" {
+		s.add("paging", Fault, "%s: a walk of more than one page would begin again and again; ask DingTalk's support about it", most.Misled)
+	}
+	if i := slices.IndexFunc(most.Traits, func(t dingtalk.Trait) bool { return t.Switch == "refuse-end-time" }); i >= 0 && most.Traits[i].Seen == "false" && !endTime {
+		s.add(subject, Warning, "endTime is answered: DINGTALK_END_TIME=always costs fewer calls than never")
+	}
+}
+
+// told is how many traits an observation could tell.
+func told(o dingtalk.Observation) (n int) {
+	for _, t := range o.Traits {
+		if t.Seen != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// patiently asks up to three times, a second apart, unless only a person can help: one call in twenty may fail on a good day, and a
+// secret that is refused is not offered again.
+func patiently(ctx context.Context, ask func() error) error {
+	const pause, again = time.Second, 2
+	return backoff.Retry(func() error {
+		err := ask()
+		if err != nil && needsPerson(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(pause), again), ctx))
+}
+
+// needsPerson says that time alone heals the error no more.
+func needsPerson(err error) bool {
+	_, fix := connector.Explain(err)
+	return fix != "" && !strings.HasPrefix(fix, "if it lasts")
+}
+
+// levelOf is how much an error of the observation matters, which a run can do without.
+func levelOf(ctx context.Context, err error) Level {
+	if ctx.Err() != nil || needsPerson(err) {
+		return Fault
+	}
+	return Warning
+}
+
+// explained is an error of DingTalk's side as a finding's text: what it is, the error, and the way out.
+func explained(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return interrupted
+	}
+	what, fix := connector.Explain(err)
+	_, answered := errors.AsType[*dingtalk.Error](err)
+	switch {
+	case what == "throttled":
+		fix = cmp.Or(fix, "lower DINGTALK_RATE if another program uses the app; an empty 403 may also be a missing permission")
+	case !answered:
+		fix = cmp.Or(fix, "ask again in a few minutes; if it lasts: check DINGTALK_BASE_URL, DINGTALK_TIMEOUT, the firewall, and HTTPS_PROXY")
+	}
+	return what + ": " + err.Error() + ": " + cmp.Or(fix, "ask again in a few minutes")
 }

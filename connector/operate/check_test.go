@@ -3,6 +3,7 @@ package operate_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -37,6 +38,17 @@ type rig struct {
 // newRig is a company that somebody left every hour of the last five days.
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	r := emptyRig(t)
+	name := canaryPerson
+	for h := range 120 {
+		r.sim.Leave(dingtalktest.Leaver{UserID: canaryPerson, Name: &name, Mobile: &name, LeaveTime: time.Now().Add(-time.Duration(h) * time.Hour)})
+	}
+	return r
+}
+
+// emptyRig is a company that nobody ever left.
+func emptyRig(t *testing.T) *rig {
+	t.Helper()
 	base, err := url.Parse("https://dingtalk.test")
 	if err != nil {
 		t.Fatal(err)
@@ -57,27 +69,25 @@ func newRig(t *testing.T) *rig {
 		},
 	}
 	r.sim.Set(func(s *dingtalktest.Switches) { s.QPS = -1 })
-	name := canaryPerson
-	for h := range 120 {
-		r.sim.Leave(dingtalktest.Leaver{UserID: canaryPerson, Name: &name, Mobile: &name, LeaveTime: time.Now().Add(-time.Duration(h) * time.Hour)})
-	}
 	return r
 }
 
-// check is the report as it is printed, and the count of its faults and warnings.
+// check is the report as it is printed, its blanks and line ends squeezed, and the count of its faults and warnings.
 func (r *rig) check(t *testing.T) (text string, faults, warnings int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
 	var b bytes.Buffer
-	report.Write(&b)
+	if err := report.Write(&b); err != nil {
+		t.Fatal(err)
+	}
 	for _, canary := range []string{canarySecret, canaryPerson, dingtalktest.TokenMark, dingtalktest.PageTokenMark} {
 		if strings.Contains(b.String(), canary) {
 			t.Errorf("I8: %s is reported", canary)
 		}
 	}
-	return b.String(), report.Count(operate.Fault), report.Count(operate.Warning)
+	return strings.Join(strings.Fields(b.String()), " "), report.Count(operate.Fault), report.Count(operate.Warning)
 }
 
 // TestWhatIsFoundAtDingTalk has one thing out of the ordinary at a time.
@@ -90,10 +100,10 @@ func TestWhatIsFoundAtDingTalk(t *testing.T) {
 		warnings int
 		says     string
 	}{
-		{"nothing", func(*rig) {}, 0, 0, "no fault, no warning\n"},
+		{"nothing", func(*rig) {}, 0, 0, "no fault, no warning"},
 		{
 			"a clock that is behind", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.Skew = -10 * time.Minute }) },
-			0, 1, "warning  clock",
+			0, 1, "warning clock: DingTalk's clock is 10m0s behind this host's",
 		},
 		{
 			"a clock that is ahead", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.Skew = 10 * time.Minute }) },
@@ -105,18 +115,53 @@ func TestWhatIsFoundAtDingTalk(t *testing.T) {
 				r.sim.Leave(dingtalktest.Leaver{UserID: "x", LeaveTime: time.Now(), Raw: []byte(`{"name":"` + canaryPerson + `"}`)})
 				r.sim.Set(func(s *dingtalktest.Switches) { s.Order = dingtalktest.Descending })
 			},
-			0, 1, "would be quarantined: userId is missing, leaveTime is missing",
+			0, 1, "1 that were shown would be quarantined and not published: userId is missing, leaveTime is missing",
+		},
+		{
+			"no record that can be read",
+			func(r *rig) {
+				*r = *emptyRig(t)
+				for n := range 3 {
+					raw := fmt.Appendf(nil, `{"userId":"%d","leaveTime":"23.11.2026 10:00"}`, n)
+					r.sim.Leave(dingtalktest.Leaver{UserID: fmt.Sprint(n), LeaveTime: time.Now().Add(-72 * time.Hour), Raw: raw})
+				}
+			},
+			1, 0, "FAULT leave records: 3 that were shown would be quarantined and not published: leaveTime cannot be read",
+		},
+		{
+			"a nextToken that leads to itself", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.RepeatToken, s.ShortPages = true, true }) },
+			1, 0, "FAULT paging: a page gives the nextToken that it was asked with",
+		},
+		{
+			"a nextToken that is refused", func(r *rig) { r.sim.Set(func(s *dingtalktest.Switches) { s.PageTokenTTL = time.Nanosecond }) },
+			1, 0, "FAULT paging: a nextToken that was just given is refused",
+		},
+		{
+			"an endTime that is never sent though it is answered", func(r *rig) { r.cfg.Orgs[0].DingTalk.EndTime = false },
+			0, 1, "DINGTALK_END_TIME=always",
+		},
+		{
+			"a start that may be too old", func(r *rig) { r.cfg.Start = connector.StartAt(time.Now().Add(-400 * 24 * time.Hour)) },
+			0, 1, "START is more than 364 days ago",
 		},
 		{
 			"an organisation that it does not know", func(r *rig) { r.cfg.Orgs[0].DingTalk.CorpID = "dingother" },
 			1, 0, "correct DINGTALK_CORP_ID",
 		},
 		{
+			"an organisation that it does not know for a moment",
+			func(r *rig) {
+				f := dingtalktest.Fault{Name: "500 unknownError", Status: 500, Code: "unknownError", On: dingtalktest.TokenCalls}
+				r.sim.Fail(f, 2)
+			},
+			0, 0, "no fault",
+		},
+		{
 			"an app that gets no token of an organisation",
 			func(r *rig) {
 				f := dingtalktest.Fault{Name: "not for this app", Status: 401, Code: "unauthorized.client", On: dingtalktest.TokenCalls}
 				f.When = func(c dingtalktest.Call) bool { return strings.HasSuffix(c.Path, "/token") }
-				r.sim.Fail(f, 1)
+				r.sim.Fail(f, 3)
 			},
 			0, 1, "cannot be told",
 		},
@@ -139,7 +184,16 @@ func TestWhatIsFoundAtDingTalk(t *testing.T) {
 				f.When = func(dingtalktest.Call) bool { n++; return n > 3 }
 				r.sim.Fail(f, 1000)
 			},
-			0, 1, "not all of it could be seen",
+			0, 1, "warning behaviour: not all of it could be seen",
+		},
+		{
+			"a permission that is taken away meanwhile",
+			func(r *rig) {
+				f, n := dingtalktest.PermissionDenied, 0
+				f.When = func(dingtalktest.Call) bool { n++; return n > 3 }
+				r.sim.Fail(f, 1000)
+			},
+			1, 0, "FAULT behaviour: not all of it could be seen",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -224,9 +278,8 @@ func TestACheckThatIsEndedSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
-	if n := report.Count(operate.Fault); n < 2 {
-		var b bytes.Buffer
-		report.Write(&b)
-		t.Errorf("%d faults\n%s", n, b.String())
+	var b bytes.Buffer
+	if err := report.Write(&b); err != nil || report.Count(operate.Fault) < 2 || !strings.Contains(b.String(), "interrupted") {
+		t.Errorf("%v\n%s", err, b.String())
 	}
 }

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -52,21 +53,36 @@ func (r Report) Count(l Level) (n int) {
 	return n
 }
 
-// Write prints the report for people: a section after the other, a line for each finding, and the sum in the last line.
-func (r Report) Write(w io.Writer) {
+// Write prints the report for people: a section after the other, a line for each finding and its text below if that is long, and the sum
+// in the last line.
+func (r Report) Write(w io.Writer) error {
+	out := bufio.NewWriter(w)
 	for _, s := range r.Sections {
-		fmt.Fprintln(w, s.Title)
-		width := 0
+		fmt.Fprintln(out, s.Title)
 		for _, f := range s.Findings {
-			width = max(width, len(f.Subject))
+			writeFinding(out, f)
 		}
-		for _, f := range s.Findings {
-			fmt.Fprintf(w, "  %-7s  %-*s  %s\n", labels[f.Level], width, f.Subject, f.Text)
-		}
-		writeTraits(w, s.Traits)
-		fmt.Fprintln(w)
+		writeTraits(out, s.Traits)
+		fmt.Fprintln(out)
 	}
-	fmt.Fprintf(w, "%s, %s\n", counted(r.Count(Fault), "fault"), counted(r.Count(Warning), "warning"))
+	fmt.Fprintf(out, "%s, %s\n", counted(r.Count(Fault), "fault"), counted(r.Count(Warning), "warning"))
+	return out.Flush() // whatever went wrong before
+}
+
+// lineWidth is how long a line of the report becomes, where words allow it.
+const lineWidth = 110
+
+func writeFinding(w io.Writer, f Finding) {
+	const margin = "           "
+	line := fmt.Sprintf("  %-7s  %s:", labels[f.Level], f.Subject)
+	for word := range strings.FieldsSeq(f.Text) {
+		if len(line)+1+len(word) > lineWidth && line != margin {
+			fmt.Fprintln(w, line)
+			line = margin
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
 }
 
 // writeTraits prints the table that is worth reporting, and how to have the same behaviour at home.

@@ -29,12 +29,12 @@ type Person struct {
 	Raw         string     `json:"raw,omitempty"` // served instead of the record
 }
 
-// maxCount bounds what one command invents: a gigabyte of people.
-const maxCount = 1_000_000
+// MaxInvented bounds how many people are invented at once: a gigabyte.
+const MaxInvented = 1_000_000
 
 func (l Leaving) deed() (deed, error) {
-	if l.Count < 0 || l.Count > maxCount || l.Count+len(l.People) == 0 {
-		return nil, fmt.Errorf("leave: count %d and %d people: somebody, and not more than %d", l.Count, len(l.People), maxCount)
+	if l.Count < 0 || l.Count > MaxInvented || l.Count+len(l.People) == 0 {
+		return nil, fmt.Errorf("leave: count %d and %d people: somebody, and not more than %d", l.Count, len(l.People), MaxInvented)
 	}
 	if l.Over < 0 || l.Lag < 0 {
 		return nil, fmt.Errorf("leave: over %s, lag %s: not below 0", time.Duration(l.Over), time.Duration(l.Lag))
