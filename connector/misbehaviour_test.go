@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ type storm struct {
 	switches [][]choice // that may be turned
 	troubles []func()   // of DingTalk
 	people   []func()   // what they do
-	secret   string
+	secret   secret
 	deck     []dingtalktest.Fault
 	ends     []func() // of what lasts, switches and faults apart
 	staff    int
@@ -116,17 +117,17 @@ type storm struct {
 }
 
 func newStorm(r *rig, seed uint64) *storm {
-	s := &storm{rig: r, chance: rand.New(rand.NewPCG(seed, 1)), whom: rand.New(rand.NewPCG(seed, 2)), secret: canarySecret}
+	s := &storm{rig: r, chance: rand.New(rand.NewPCG(seed, 1)), whom: rand.New(rand.NewPCG(seed, 2)), secret: secret{text: canarySecret}}
 	s.switches = slices.Concat(interacting(), texts(), demands())
 	s.troubles = []func(){s.fail, s.fail, s.fail, s.fail, s.rain, s.turn, s.turn, s.tokens, s.forget, s.rotate, s.slow, s.set}
 	s.people = []func(){s.leaves, s.leaves, s.bulk, s.backdate, s.late, s.amend, s.move, s.remove, s.vanish}
-	r.sim = dingtalktest.New(dingtalktest.Options{CorpID: "dingtest", AppKey: "key", AppSecret: s.secret, Seed: seed}) // 20 calls a second
+	r.sim = dingtalktest.New(dingtalktest.Options{CorpID: "dingtest", AppKey: "key", AppSecret: canarySecret, Seed: seed}) // 20 calls a second
 	r.sim.Set(func(sw *dingtalktest.Switches) {
 		sw.ShortPages = true // half the work a call
 		s.calm = *sw
 	})
 	r.cfg.Orgs[0].DingTalk.Rate = 20
-	r.cfg.Orgs[0].DingTalk.Secret = func() (string, error) { return s.secret, nil }
+	r.cfg.Orgs[0].DingTalk.Secret = s.present
 	return s
 }
 
@@ -279,12 +280,33 @@ func (s *storm) forget() {
 	s.sim.ExpirePageTokens()
 }
 
-// rotate gives DingTalk and the connector a new secret, at a moment when it is needed.
+// secret is the app's, and whether it is about to be rotated.
+type secret struct {
+	mu   sync.Mutex
+	text string
+	due  bool
+}
+
+// rotate has the secret rotated when the connector next reads it, and makes it read it: a call that has read it already shall not come
+// too late, since a secret that is refused costs five minutes.
 func (s *storm) rotate() {
 	s.say("secret rotated")
-	s.secret = canarySecret + strconv.Itoa(len(s.story))
-	s.sim.SetSecret(s.secret)
+	s.secret.mu.Lock()
+	s.secret.due = true
+	s.secret.mu.Unlock()
 	s.sim.ExpireTokens()
+}
+
+// present is the app's present secret.
+func (s *storm) present() (string, error) {
+	s.secret.mu.Lock()
+	defer s.secret.mu.Unlock()
+	if s.secret.due {
+		s.secret.due = false
+		s.secret.text += "-rotated"
+		s.sim.SetSecret(s.secret.text)
+	}
+	return s.secret.text, nil
 }
 
 func (s *storm) slow() {
@@ -386,6 +408,7 @@ func (s *storm) last(i *instance) {
 		s.leaves()
 		pause := max(troubles[name], time.Minute)
 		fault, _ := dingtalktest.FaultNamed(name)
+		right, _ := s.present()
 		switch {
 		case name == "":
 			s.sim.SetSecret("another")
@@ -400,7 +423,7 @@ func (s *storm) last(i *instance) {
 		if reasons := i.runner.Status().Ready(time.Now()); len(reasons) == 0 {
 			s.t.Errorf("ready in spite of %q", name)
 		}
-		s.sim.SetSecret(s.secret)
+		s.sim.SetSecret(right)
 		s.ready(i, pause+pause/4)
 	}
 }
