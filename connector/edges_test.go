@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 func TestOddDays(t *testing.T) {
 	for name, live := range map[string]func(t *testing.T, r *rig){
 		"a person comes back and leaves again, within the overlap and after it": func(_ *testing.T, r *rig) {
-			r.cfg.PollInterval, r.cfg.Overlap = 10*time.Minute, 8*time.Hour
+			r.cfg.PollInterval, r.cfg.Overlap = time.Minute, time.Hour
 			i := r.start(nil)
-			for _, stay := range []time.Duration{6 * time.Hour, 10 * time.Hour, time.Hour} {
+			for _, stay := range []time.Duration{40 * time.Minute, 80 * time.Minute, 10 * time.Minute} {
 				r.leave(1, "comes-back")
 				time.Sleep(stay)
 			}
@@ -122,21 +123,22 @@ func TestOddDays(t *testing.T) {
 			r.stop(i)
 		},
 		"the secret is rotated, and the token ends": func(t *testing.T, r *rig) {
-			secret := canarySecret
+			var secret atomic.Value
+			secret.Store(canarySecret)
 			r.cfg.Orgs[0].DingTalk.Secret = func() (string, error) {
-				if secret == "" {
+				if secret.Load() == "" {
 					return "", errors.New("the file is not there")
 				}
-				return secret, nil
+				return secret.Load().(string), nil
 			}
 			i := r.start(nil)
 			time.Sleep(time.Minute)
 			r.sim.SetSecret(canarySecret + "-rotated")
-			secret = "" // while the file is replaced
+			secret.Store("") // while the file is replaced
 			r.sim.ExpireTokens()
 			r.leave(1, "p")
 			time.Sleep(11 * time.Second)
-			secret = canarySecret + "-rotated"
+			secret.Store(canarySecret + "-rotated")
 			time.Sleep(20 * time.Second)
 			r.stop(i)
 			if r.log.contains("credentials refused") {
@@ -158,23 +160,24 @@ func TestOddDays(t *testing.T) {
 			}
 		},
 		"nobody has left for a year, and history is refused": func(t *testing.T, r *rig) {
-			r.cfg.Start = connector.StartAt(time.Now().Add(-364 * day))
-			r.cfg.PollInterval = time.Hour
+			const almost = 365*day - 2*time.Hour
+			r.cfg.Start = connector.StartAt(time.Now().Add(-almost))
+			r.cfg.PollInterval = time.Minute
 			r.sim.Set(func(s *dingtalktest.Switches) { s.StrictHistory = true })
-			r.sim.Leave(person("long-ago", time.Now().Add(-364*day+time.Hour)))
+			r.sim.Leave(person("long-ago", time.Now().Add(-almost+time.Hour)))
 			i := r.start(nil)
-			time.Sleep(day + 2*time.Hour)
+			time.Sleep(3 * time.Hour)
 			if gaps := r.checkpoint().Gaps; len(gaps) > 0 || r.log.contains("window refused") {
 				t.Errorf("gaps %v", gaps)
 			}
 			r.leave(1, "today")
-			time.Sleep(2 * time.Hour)
+			time.Sleep(10 * time.Minute)
 			r.stop(i)
 		},
 		"two connectors share one app's 20 calls a second": func(_ *testing.T, r *rig) {
 			r.sim.Set(func(s *dingtalktest.Switches) { s.QPS = 20 })
 			r.cfg.Orgs[0].DingTalk.Rate = 20
-			r.leave(1000, "p")
+			r.leave(300, "p")
 			elsewhere := newRig(r.t, r.brokers) // another state, another events topic
 			elsewhere.sim, elsewhere.dial, elsewhere.cfg.Orgs[0].DingTalk.Rate = r.sim, r.dial, 20
 			i, j := r.start(nil), elsewhere.start(nil)
