@@ -86,15 +86,34 @@ func (t *tokens) renew(ctx context.Context, dead Secret) (Secret, error) {
 	return t.value, err
 }
 
-// fetchToken asks DingTalk for a token and says how long it will live.
+// fetchToken asks DingTalk for a token and says how long it will live. A refusal is asked again if the secret is another by now: it may
+// have been rotated while the call waited for its turn.
 func (c *Client) fetchToken(ctx context.Context) (Secret, time.Duration, error) {
+	secret, err := c.secret()
+	if err != nil {
+		return "", 0, err
+	}
+	token, lifetime, err := c.askToken(ctx, secret)
+	if _, refused := errors.AsType[*Error](err); refused {
+		if rotated, err := c.secret(); err == nil && rotated != secret {
+			return c.askToken(ctx, rotated)
+		}
+	}
+	return token, lifetime, err
+}
+
+func (c *Client) secret() (string, error) {
 	secret, err := c.config.Secret()
 	if err != nil {
-		return "", 0, fmt.Errorf("%s: app secret: %w", opToken, err)
+		return "", fmt.Errorf("%s: app secret: %w", opToken, err)
 	}
 	if secret == "" {
-		return "", 0, errors.New(opToken + ": the app secret is empty")
+		return "", errors.New(opToken + ": the app secret is empty")
 	}
+	return secret, nil
+}
+
+func (c *Client) askToken(ctx context.Context, secret string) (Secret, time.Duration, error) {
 	call := c.config.tokenCall(secret)
 	r, err := c.newRequest(ctx, nil, call.body, call.path...)
 	if err != nil {

@@ -325,3 +325,35 @@ func TestTheSecretIsReadAtEachFetch(t *testing.T) {
 	collect(client, 1)
 	equalSlices(t, "bodies", i.bodies, []string{`{"appKey":"app1","appSecret":"s3"}`, `{"appKey":"app1","appSecret":"s4"}`})
 }
+
+func TestASecretThatIsRotatedMeanwhileIsTriedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		rotated string
+		calls   int
+		ok      bool
+	}{
+		"the new one is right":   {"right", 2, true},
+		"the new one is wrong":   {"wrong", 2, false},
+		"nothing was rotated":    {"old", 1, false},
+		"the new one is nothing": {"", 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret, calls := "old", 0
+			client := newClient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				calls++
+				body, _ := io.ReadAll(r.Body)
+				secret = c.rotated // while the call was on its way
+				if strings.Contains(string(body), `"right"`) {
+					_, _ = io.WriteString(w, `{"accessToken":"t","expireIn":7200}`)
+					return
+				}
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"code":"invalidClientIdOrSecret"}`)
+			}), func(c *Config) { c.Secret = func() (string, error) { return secret, nil } })
+			if err := client.CheckToken(t.Context()); (err == nil) != c.ok {
+				t.Errorf("got %v", err)
+			}
+			equal(t, "calls", calls, c.calls)
+		})
+	}
+}
