@@ -141,6 +141,10 @@ func TestWhatIsFoundAtDingTalk(t *testing.T) {
 			0, 1, "DINGTALK_END_TIME=always",
 		},
 		{
+			"a start 364 days ago", func(r *rig) { r.cfg.Start = connector.StartAt(time.Now().Add(-364*24*time.Hour - time.Second)) },
+			0, 0, "no fault, no warning",
+		},
+		{
 			"a start that may be too old", func(r *rig) { r.cfg.Start = connector.StartAt(time.Now().Add(-400 * 24 * time.Hour)) },
 			0, 1, "START is more than 364 days ago",
 		},
