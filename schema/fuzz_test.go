@@ -27,8 +27,6 @@ func FuzzState(f *testing.F) {
 		f.Add(key, []byte(strings.TrimSpace(value)))
 	}
 	f.Add("checkpoint", []byte(`{}`))
-	f.Add("published//@", []byte(`{"digest":"x","publishedAt":"9999-12-31T23:59:59-23:59"}`))
-	f.Add("quarantined/x", []byte(`{"digest":"x","publishedAt":"0000-01-01T00:00:00+01:00"}`))
 	f.Add("session", []byte(`{"Instance":"a","instance":"b","since":"2000-01-01T00:00:00.0009+08:00"}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		kind, corpID := schema.StateKey(key)
