@@ -2,7 +2,9 @@ package connector_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -250,3 +252,120 @@ func TestReadinessAndNotesChangeWithTheWeather(t *testing.T) {
 		r.stop(i)
 	})
 }
+
+// TestEventsAndCheckpointsSayWhenTheyWereObserved: with leaveTime that tells how late an event is, with highWaterMark how far the topic
+// is complete.
+func TestEventsAndCheckpointsSayWhenTheyWereObserved(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		i := r.start(nil)
+		time.Sleep(5 * time.Minute)
+		left := time.Now()
+		r.leave(1, "p")
+		time.Sleep(15 * time.Second)
+		a, err := r.account()
+		if err != nil || len(a.Events) != 1 {
+			t.Fatalf("%d events, %v", len(a.Events), err)
+		}
+		var event struct{ ObservedAt time.Time }
+		if err := json.Unmarshal(a.Events[0].Value, &event); err != nil {
+			t.Fatal(err)
+		}
+		for what, at := range map[string]time.Time{"event": event.ObservedAt, "checkpoint": r.checkpoint().ObservedAt} {
+			if at.Before(left) || at.After(left.Add(11*time.Second)) {
+				t.Errorf("the %s was observed at %s; the person left at %s and was seen by the next poll", what, at, left)
+			}
+		}
+		r.stop(i)
+		r.check()
+	})
+}
+
+// TestAnotherAppBesideAUsedStateMayBegin: only the same app under another corpId is a mistyped corpId.
+func TestAnotherAppBesideAUsedStateMayBegin(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.leave(1, "p")
+		i := r.start(nil)
+		time.Sleep(time.Minute)
+		r.stop(i)
+		sim := r.second("key2")
+		at := time.Now()
+		sim.Leave(person("theirs", at))
+		i = r.start(nil)
+		time.Sleep(time.Minute)
+		r.stop(i)
+		if i.err != nil {
+			t.Errorf("ended with %v", i.err)
+		}
+		r.wellKept(2, 0)
+	})
+}
+
+// TestARefusedNextTokenIsSaidAsWhatItIs, and not as a refused window.
+func TestARefusedNextTokenIsSaidAsWhatItIs(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.leave(120, "p")
+		refused := dingtalktest.ParameterRefused
+		refused.When = func(c dingtalktest.Call) bool { return c.Param("nextToken") != "0" }
+		r.sim.Fail(refused, 1_000_000)
+		i := r.start(nil)
+		time.Sleep(5 * time.Minute)
+		if ready := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(ready, walkBegunAgain) {
+			t.Errorf("not ready because: %q", ready)
+		}
+		if r.log.contains("window refused") {
+			t.Error("the window is blamed")
+		}
+		r.sim.Heal()
+		time.Sleep(2 * time.Minute)
+		r.stop(i)
+		r.check()
+	})
+}
+
+// TestAWindowThatIsTooFullIsNotReadToItsEnd: what is cut need not be collected first.
+func TestAWindowThatIsTooFullIsNotReadToItsEnd(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		for k := range 15_000 {
+			r.sim.Leave(person(fmt.Sprint(k), time.Now().Add(-time.Duration(k)*200*time.Millisecond)))
+		}
+		i := r.start(nil)
+		time.Sleep(5 * time.Second) // less than a poll interval: one walk
+		r.stop(i)
+		r.check()
+		// Read to its end, the first window alone costs 300 pages, its halves 150 each.
+		if n := r.pages(); n > 850 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// TestPagesWithoutEndThatShowNobody keep nobody waiting for long, and are said.
+func TestPagesWithoutEndThatShowNobody(t *testing.T) {
+	onSimulatedTime(t, func(t *testing.T, r *rig) {
+		r.cfg.Orgs[0].DingTalk.Rate = 5
+		n := 0
+		r.calls = roundTrip(func(q *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(q.URL.Path, "/empLeaveRecords") {
+				return r.sim.Transport().RoundTrip(q)
+			}
+			n++
+			body := fmt.Sprintf(`{"records":[],"nextToken":"t%d"}`, n)
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: q}, nil
+		})
+		i := r.start(nil)
+		time.Sleep(5 * time.Minute)
+		if ready := strings.Join(i.runner.Status().Ready(time.Now()), "\n"); !strings.Contains(ready, "no leave record in 100 pages in a row") {
+			t.Errorf("not ready because: %q", ready)
+		}
+		if !r.log.contains("level=WARN msg=\"DingTalk: " + walkBegunAgain) {
+			t.Error("nothing was said")
+		}
+		r.stop(i)
+	})
+}
+
+// roundTrip is a way to DingTalk.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip makes the call.
+func (f roundTrip) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }

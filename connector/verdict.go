@@ -92,10 +92,14 @@ func refusef(format string, args ...any) *Refusal {
 }
 
 // Explain puts an error of DingTalk's side into the words of the log: what it is, and what a person can do about it, "" where time
-// heals it.
-func Explain(err error) (what, fix string) {
+// heals it. again is after how long asking again may help.
+func Explain(err error) (what, fix string, again time.Duration) {
 	r := verdict(err)
-	return r.name, r.fixFor(err)
+	again = max(r.pause, askedPause(err))
+	if r == permission || r == whiteList { // false ones vanish within seconds
+		again = time.Second
+	}
+	return r.name, r.fixFor(err), again
 }
 
 // verdict is the one place where an error is classified.

@@ -19,6 +19,9 @@ const (
 	maxResults = 50
 	// maxPages bounds one walk: a million records. A walk that goes on longer will not end.
 	maxPages = 20_000
+	// maxBlankPages bounds the pages in a row that show nobody: a server that gives them for ever would keep everybody waiting for
+	// an hour before maxPages is reached.
+	maxBlankPages = 100
 )
 
 // LeaveRecords walks over the pages of the window from start to end, both cut to whole seconds; [Config].EndTime says
@@ -52,6 +55,7 @@ type walk struct {
 	token    string     // of the page to ask next
 	seen     map[string]bool
 	pages    int // seen since the first one
+	blank    int // of them, the last ones in a row that showed nobody
 	complete bool
 }
 
@@ -72,7 +76,7 @@ func (c *Client) newWalk(start, end time.Time) *walk {
 // timestamp is a time as DingTalk is asked for it.
 func timestamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
-func (w *walk) restart() { w.token, w.seen, w.pages = firstToken, map[string]bool{}, 0 }
+func (w *walk) restart() { w.token, w.seen, w.pages, w.blank = firstToken, map[string]bool{}, 0, 0 }
 
 // next asks for one page and moves on behind it.
 func (w *walk) next(ctx context.Context) (Page, error) {
@@ -87,12 +91,19 @@ func (w *walk) next(ctx context.Context) (Page, error) {
 		return Page{}, a.protocolError(w.op, reason)
 	}
 	w.pages++
+	w.blank++
+	if len(records) > 0 {
+		w.blank = 0
+	}
 	switch {
 	case token == "":
 		w.complete = true
 	case w.seen[token]:
 		w.restart()
 		return Page{}, &NextTokenError{Op: w.op, Reason: "dingtalk repeats a nextToken"}
+	case w.blank >= maxBlankPages:
+		w.restart()
+		return Page{}, &NextTokenError{Op: w.op, Reason: fmt.Sprintf("no leave record in %d pages in a row, and no end", maxBlankPages)}
 	case w.pages >= maxPages:
 		w.restart()
 		return Page{}, &NextTokenError{Op: w.op, Reason: fmt.Sprintf("no end after %d pages", maxPages)}

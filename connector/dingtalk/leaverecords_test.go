@@ -157,20 +157,45 @@ func TestARefusedNextTokenStartsTheWalkAgain(t *testing.T) {
 }
 
 func TestAWalkWithoutEndIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		records string
+		pages   int
+		reason  string
+	}{
+		"pages that show somebody": {record("u1"), maxPages, "no end after 20000 pages"},
+		"pages that show nobody":   {"", maxBlankPages, "no leave record in 100 pages in a row, and no end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			h := &dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
+				n++
+				fmt.Fprintf(w, `{"records":[%s],"nextToken":"t%d"}`, c.records, n)
+			}}
+			pages, errs := collect(newClient(h), c.pages+1)
+			equal(t, "errors", len(errs), 1)
+			if _, ok := errors.AsType[*NextTokenError](errs[0]); !ok {
+				t.Fatalf("got %v", errs[0])
+			}
+			equal(t, "text", errs[0].Error(), op+": "+c.reason)
+			equal(t, "calls", len(h.asked), c.pages+1)
+			equal(t, "asked after it", h.asked[c.pages], "0")
+			equal(t, "the page after it is first", pages[len(pages)-1].First, true)
+		})
+	}
+}
+
+// TestBlankPagesAreCountedInARow has somebody on every hundredth page.
+func TestBlankPagesAreCountedInARow(t *testing.T) {
 	n := 0
 	h := &dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
-		n++
+		if n++; n%maxBlankPages == 0 {
+			fmt.Fprintf(w, `{"records":[%s],"nextToken":"t%d"}`, record("u1"), n)
+			return
+		}
 		fmt.Fprintf(w, `{"records":[],"nextToken":"t%d"}`, n)
 	}}
-	pages, errs := collect(newClient(h), maxPages+1)
-	equal(t, "errors", len(errs), 1)
-	if _, ok := errors.AsType[*NextTokenError](errs[0]); !ok {
-		t.Fatalf("got %v", errs[0])
-	}
-	equal(t, "text", errs[0].Error(), op+": no end after 20000 pages")
-	equal(t, "calls", len(h.asked), maxPages+1)
-	equal(t, "asked after it", h.asked[maxPages], "0")
-	equal(t, "the page after it is first", pages[len(pages)-1].First, true)
+	_, errs := collect(newClient(h), 5*maxBlankPages)
+	equal(t, "errors", len(errs), 0)
 }
 
 func TestAnEndedContextStopsTheWalk(t *testing.T) {

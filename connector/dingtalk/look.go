@@ -90,6 +90,9 @@ func (o *observer) walk(ctx context.Context, w window, size, pages int, enough f
 	token := firstToken
 	for len(walked) < pages {
 		l, err := o.look(ctx, w, size, token)
+		if err == nil && l.refused && token != firstToken { // once may be chance
+			l, err = o.look(ctx, w, size, token)
+		}
 		if err != nil {
 			return walked, err
 		}

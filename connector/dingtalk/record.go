@@ -13,15 +13,15 @@ import (
 // LeaveRecord is one element of a page: somebody left, or, if Unreadable is set, something that cannot be published. Then
 // only Raw, Unreadable and Repairs are set.
 type LeaveRecord struct {
-	UserID      string    // never empty; DOC: at most 64 characters, which is not demanded here
-	Name        *Private  // this and the next three: nil if missing or null
-	StateCode   *Private  // country calling code; DOC: without "+"
-	Mobile      *Private  // may be masked by DingTalk
-	LeaveReason *string   // open set; DOC: leave, delete, oapi, cancel, unknown
-	LeaveTime   time.Time // UTC, cut to whole seconds; a time without a zone is taken for UTC
-	Raw         json.RawMessage
-	Unreadable  string  // why the record cannot be published, in words, without any of its values; empty if it can
-	Repairs     Repairs // what was put up with
+	UserID      string          // never empty; DOC: at most 64 characters, which is not demanded here
+	Name        *Private        // this and the next three: nil if missing or null
+	StateCode   *Private        // country calling code; DOC: without "+"
+	Mobile      *Private        // may be masked by DingTalk
+	LeaveReason *string         // open set; DOC: leave, delete, oapi, cancel, unknown
+	LeaveTime   time.Time       // UTC, cut to whole seconds; a time without a zone is taken for UTC
+	Raw         json.RawMessage // the beginning of it, if the record is larger than 64 KiB
+	Unreadable  string          // why the record cannot be published, in words, without any of its values; empty if it can
+	Repairs     Repairs         // what was put up with
 }
 
 // Repairs counts what was wrong with a record and could be read all the same.
@@ -51,8 +51,14 @@ func (r LeaveRecord) LogValue() slog.Value { return slog.StringValue(r.String())
 // MarshalText is what String gives.
 func (r LeaveRecord) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// maxRecord bounds one record, in bytes: a window holds thousands of them in memory. One of the documented fields has a few hundred.
+const maxRecord = 64 << 10
+
 // parseRecord reads one element of records. It fails for nobody but itself.
 func parseRecord(raw json.RawMessage) LeaveRecord {
+	if len(raw) > maxRecord {
+		return LeaveRecord{Raw: bytes.Clone(raw[:maxRecord]), Unreadable: "the record is larger than 64 KiB"}
+	}
 	o, ok := parseObject(raw)
 	if !ok {
 		return LeaveRecord{Raw: compact(raw), Unreadable: "the record is not an object"}

@@ -48,8 +48,8 @@ func TestReadableRecords(t *testing.T) {
 		{"a name with U+FFFD of its own", `{"userId":"u","name":"\ufffd�",` + leaves + `}`, "u|\ufffd\ufffd|-|-|-"},
 		{"a NUL by its escape", `{"userId":"a\u0000b","name":"\u0000",` + leaves + `}`, "a\x00b|\x00|-|-|-"},
 		{"a number beyond all where text belongs", `{"userId":"u","mobile":1e999999999,` + leaves + `}`, "u|-|-|1e999999999|- {RepeatedKeys:0 Numbers:1 InvalidText:0}"},
-		{"a userId of 1 MB", `{"userId":"` + strings.Repeat("x", 1<<20) + `",` + leaves + `}`, strings.Repeat("x", 1<<20) + "|-|-|-|-"},
-		{"a name of 1 MB", `{"userId":"u","name":"` + strings.Repeat("中", 1<<18) + `",` + leaves + `}`, "u|" + strings.Repeat("中", 1<<18) + "|-|-|-"},
+		{"a userId of 60 KB", `{"userId":"` + strings.Repeat("x", 60_000) + `",` + leaves + `}`, strings.Repeat("x", 60_000) + "|-|-|-|-"},
+		{"a name of 60 KB", `{"userId":"u","name":"` + strings.Repeat("中", 20_000) + `",` + leaves + `}`, "u|" + strings.Repeat("中", 20_000) + "|-|-|-"},
 		{"deep nesting in a field nobody knows", `{"userId":"u","x":` + nested(9_000) + `,` + leaves + `}`, "u|-|-|-|-"},
 		{"unknown fields and an unknown reason", `{"userId":"u","x":[{}],"leaveReason":"eaten",` + leaves + `}`, "u|-|-|-|eaten"},
 	} {
@@ -104,7 +104,7 @@ func TestUnreadableRecords(t *testing.T) {
 		{"leaveTime empty", `{"userId":"u","leaveTime":""}`, "leaveTime cannot be read"},
 		{"leaveTime in words", `{"userId":"u","leaveTime":"canary-name"}`, "leaveTime cannot be read"},
 		{"leaveTime in digits", `{"userId":"u","leaveTime":"1717322400"}`, "leaveTime cannot be read"},
-		{"leaveTime of 1 MB", `{"userId":"u","leaveTime":"` + strings.Repeat("2", 1<<20) + `"}`, "leaveTime cannot be read"},
+		{"leaveTime of 60 KB", `{"userId":"u","leaveTime":"` + strings.Repeat("2", 60_000) + `"}`, "leaveTime cannot be read"},
 		{"leaveTime with a NUL", `{"userId":"u","leaveTime":"2024-06-02T10:00:00Z\u0000"}`, "leaveTime cannot be read"},
 		{"userId a number beyond all", `{"userId":1e999999999,` + leaves + `}`, "userId is a number with more than digits"},
 		{"name a nest", `{"userId":"u","name":` + nested(9_000) + `,` + leaves + `}`, "name is not text"},
@@ -180,4 +180,16 @@ func TestLeaveTime(t *testing.T) {
 			equal(t, c.text, got, c.want)
 		})
 	}
+}
+
+// TestARecordBeyondMeasure costs only itself, and little: its beginning is kept, and nothing of the page that it came with.
+func TestARecordBeyondMeasure(t *testing.T) {
+	full := `{"userId":"u","name":"` + strings.Repeat("x", maxRecord) + `",` + leaves + `}`
+	r := parseRecord([]byte(full))
+	equal(t, "reason", r.Unreadable, "the record is larger than 64 KiB")
+	equal(t, "raw", string(r.Raw), full[:maxRecord])
+	equal(t, "memory", cap(r.Raw) < 2*maxRecord, true)
+	fits := `{"userId":"u","name":"` + strings.Repeat("x", maxRecord-len(`{"userId":"u","name":"",`+leaves+`}`)) + `",` + leaves + `}`
+	equal(t, "length", len(fits), maxRecord)
+	equal(t, "a record of just that size", parseRecord([]byte(fits)).Unreadable, "")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -86,20 +87,25 @@ func (t *tokens) renew(ctx context.Context, dead Secret) (Secret, error) {
 	return t.value, err
 }
 
-// fetchToken asks DingTalk for a token and says how long it will live. A refusal is asked again if the secret is another by now: it may
-// have been rotated while the call waited for its turn.
+// fetchToken asks DingTalk for a token and says how long it will live. Where the secret is refused and is another by now, that one is
+// tried: it may have been rotated while the call waited for its turn.
 func (c *Client) fetchToken(ctx context.Context) (Secret, time.Duration, error) {
 	secret, err := c.secret()
 	if err != nil {
 		return "", 0, err
 	}
 	token, lifetime, err := c.askToken(ctx, secret)
-	if _, refused := errors.AsType[*Error](err); refused {
+	if e, refused := errors.AsType[*Error](err); refused && isSecretRefusal(e.Code) {
 		if rotated, err := c.secret(); err == nil && rotated != secret {
 			return c.askToken(ctx, rotated)
 		}
 	}
 	return token, lifetime, err
+}
+
+// isSecretRefusal says that the app's key or secret was refused. DOC.
+func isSecretRefusal(code string) bool {
+	return slices.Contains([]string{"invalidClientIdOrSecret", "invalid.client", "unauthorized.client"}, code)
 }
 
 func (c *Client) secret() (string, error) {

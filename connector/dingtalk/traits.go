@@ -185,7 +185,9 @@ func (o *observer) sawTheEarliest() bool {
 func (o *observer) isLatestFirst() bool { return slices.IsSortedFunc(distinct(o.first), later) }
 
 // isWhole says that a walk came to its end.
-func isWhole(walked []look) bool { return len(walked) > 0 && walked[len(walked)-1].next == "" }
+func isWhole(walked []look) bool {
+	return len(walked) > 0 && walked[len(walked)-1].next == "" && !walked[len(walked)-1].refused
+}
 
 // refuseEndTime compares a window with and without its end.
 func (o *observer) refuseEndTime() (seen, how string) {

@@ -5,6 +5,7 @@ package operate
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,12 +16,17 @@ import (
 
 // Check looks at everything that a run needs, at DingTalk and at Kafka, and finds every fault at once. It writes no record, creates no
 // topic, and disturbs no connector that runs: it fences nobody and joins no group. (Kafka itself remembers the transactional id
-// "<state topic>-check" for a week.) DingTalk is asked up to some forty times an organisation, at the configured rate. When ctx ends, so
+// "<state topic>-check" for a week.) DingTalk is asked some twenty times an organisation, forty at most when all goes well, at half
+// the configured rate. When ctx ends, so
 // does the check, and what could not be looked at any more is a fault.
 func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *slog.Logger) Report {
 	r := Report{Sections: make([]Section, len(cfg.Orgs)+1)}
 	var all sync.WaitGroup
-	for i, o := range connector.OnWire(cfg.Orgs, wire, log) {
+	orgs := slices.Clone(cfg.Orgs)
+	for i := range orgs {
+		orgs[i].DingTalk.Rate /= 2 // a connector may run beside this
+	}
+	for i, o := range connector.OnWire(orgs, wire, log) {
 		all.Go(func() { r.Sections[i] = checkDingTalk(ctx, o) })
 	}
 	cfg.Kafka.Dial, cfg.Kafka.Log = wire.Kafka, log

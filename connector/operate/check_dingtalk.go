@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"departures/connector"
 	"departures/connector/dingtalk"
 )
@@ -154,22 +152,30 @@ func told(o dingtalk.Observation) (n int) {
 	return n
 }
 
-// patiently asks up to three times, a second apart, unless only a person can help: one call in twenty may fail on a good day, and a
-// secret that is refused is not offered again.
+// patiently asks up to three times, as long as what went wrong may pass within about a minute: one call in twenty may fail on a good
+// day, and a secret that is refused is not offered again.
 func patiently(ctx context.Context, ask func() error) error {
-	const pause, again = time.Second, 2
-	return backoff.Retry(func() error {
+	const times, patience = 3, 70 * time.Second
+	for n := 1; ; n++ {
 		err := ask()
-		if err != nil && needsPerson(err) {
-			return backoff.Permanent(err)
+		if err == nil || n == times {
+			return err
 		}
-		return err
-	}, backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(pause), again), ctx))
+		_, _, again := connector.Explain(err)
+		if again > patience {
+			return err
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // needsPerson says that time alone heals the error no more.
 func needsPerson(err error) bool {
-	_, fix := connector.Explain(err)
+	_, fix, _ := connector.Explain(err)
 	return fix != "" && !strings.HasPrefix(fix, "if it lasts")
 }
 
@@ -186,7 +192,7 @@ func explained(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
 		return interrupted
 	}
-	what, fix := connector.Explain(err)
+	what, fix, _ := connector.Explain(err)
 	_, answered := errors.AsType[*dingtalk.Error](err)
 	switch {
 	case what == "throttled":
