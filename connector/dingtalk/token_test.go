@@ -327,15 +327,18 @@ func TestTheSecretIsReadAtEachFetch(t *testing.T) {
 }
 
 func TestASecretThatIsRotatedMeanwhileIsTriedOnce(t *testing.T) {
+	const refused = "invalidClientIdOrSecret"
 	for name, c := range map[string]struct {
+		code    string
 		rotated string
 		calls   int
 		ok      bool
 	}{
-		"the new one is right":   {"right", 2, true},
-		"the new one is wrong":   {"wrong", 2, false},
-		"nothing was rotated":    {"old", 1, false},
-		"the new one is nothing": {"", 1, false},
+		"the new one is right":      {refused, "right", 2, true},
+		"the new one is wrong":      {refused, "wrong", 2, false},
+		"nothing was rotated":       {refused, "old", 1, false},
+		"the new one is nothing":    {refused, "", 1, false},
+		"it was not for the secret": {"Forbidden.AccessDenied.QpsLimitForApi", "right", 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secret, calls := "old", 0
@@ -348,7 +351,7 @@ func TestASecretThatIsRotatedMeanwhileIsTriedOnce(t *testing.T) {
 					return
 				}
 				w.WriteHeader(http.StatusBadRequest)
-				_, _ = io.WriteString(w, `{"code":"invalidClientIdOrSecret"}`)
+				_, _ = io.WriteString(w, `{"code":"`+c.code+`"}`)
 			}), func(c *Config) { c.Secret = func() (string, error) { return secret, nil } })
 			if err := client.CheckToken(t.Context()); (err == nil) != c.ok {
 				t.Errorf("got %v", err)

@@ -20,7 +20,7 @@ func (l Level) String() string { return [...]string{"fine", "warning", "fault"}[
 
 // Finding is one thing that [Cluster.Inspect] looked at.
 type Finding struct {
-	Subject string // brokers, transactions, topic <name>, state, group <name>
+	Subject string // brokers, transactions, topic <name>, state, group <name>; kafka, if it was ended before all was seen
 	Level   Level
 	Text    string // what was found; of a fault, and of most warnings, also the way out
 }

@@ -26,9 +26,9 @@ const coordinatorBound = 15 * time.Second
 func (c *Cluster) Inspect(ctx context.Context) ([]Finding, StateTopic) {
 	i := &inspection{Cluster: c}
 	if i.brokers(ctx) && i.keepToReached() {
-		i.look("transactions", ctx, coordinatorBound, i.transactions)
-		i.look("topics", ctx, prepareBound, i.topicsAndState)
-		i.look(i.groupSubject(), ctx, coordinatorBound, i.group)
+		i.look(ctx, "transactions", coordinatorBound, i.transactions)
+		i.look(ctx, "topics", prepareBound, i.topicsAndState)
+		i.look(ctx, i.groupSubject(), coordinatorBound, i.group)
 	}
 	if ctx.Err() != nil {
 		i.fault("kafka", "the inspection was ended before it had looked at everything: %v", ctx.Err())
@@ -73,7 +73,7 @@ func (i *inspection) keepToReached() bool {
 
 // look looks at one part, with a client of its own: one whose bound has passed is of no use any more. What else keeps the part
 // from being looked at is a fault.
-func (i *inspection) look(subject string, ctx context.Context, bound time.Duration, part func(context.Context, *client) error) {
+func (i *inspection) look(ctx context.Context, subject string, bound time.Duration, part func(context.Context, *client) error) {
 	if ctx.Err() != nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -189,6 +190,25 @@ func TestWhatIsFoundAtDingTalk(t *testing.T) {
 				r.sim.Fail(f, 1000)
 			},
 			0, 1, "warning behaviour: not all of it could be seen",
+		},
+		{
+			"a permission that is missing for a moment", func(r *rig) { r.sim.Fail(dingtalktest.PermissionDenied, 1) },
+			0, 0, "no fault",
+		},
+		{
+			"a nextToken that is refused once",
+			func(r *rig) {
+				f := dingtalktest.ParameterRefused
+				f.When = func(c dingtalktest.Call) bool { return c.Param("nextToken") != "0" }
+				r.sim.Fail(f, 1)
+			},
+			0, 0, "no fault",
+		},
+		{
+			"a limit that passes when it says", func(r *rig) {
+				r.sim.Fail(dingtalktest.Fault{Name: "429", Status: 429, Header: http.Header{"Retry-After": {"2"}}}, 1)
+			},
+			0, 0, "no fault",
 		},
 		{
 			"a permission that is taken away meanwhile",

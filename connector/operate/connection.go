@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/http/httptrace"
@@ -56,7 +57,8 @@ func (c *connection) String() string {
 		text := tls.VersionName(c.tls.Version)
 		if len(c.tls.PeerCertificates) > 0 {
 			leaf := c.tls.PeerCertificates[0]
-			text += fmt.Sprintf(", certificate of %s by %s until %s", leaf.Subject.CommonName, leaf.Issuer.CommonName, leaf.NotAfter.Format(time.DateOnly))
+			text += fmt.Sprintf(", certificate of %s by %s until %s",
+				cmp.Or(leaf.Subject.CommonName, strings.Join(leaf.DNSNames, ", ")), leaf.Issuer, leaf.NotAfter.Format(time.DateOnly))
 		}
 		parts = append(parts, text)
 	}
