@@ -16,9 +16,8 @@ import (
 
 // Check looks at everything that a run needs, at DingTalk and at Kafka, and finds every fault at once. It writes no record, creates no
 // topic, and disturbs no connector that runs: it fences nobody and joins no group. (Kafka itself remembers the transactional id
-// "<state topic>-check" for a week.) DingTalk is asked some twenty times an organisation, forty at most when all goes well, at half
-// the configured rate. When ctx ends, so
-// does the check, and what could not be looked at any more is a fault.
+// "<state topic>-check" for a week.) DingTalk is asked some twenty times an organisation, forty at most when all goes well, at half the
+// configured rate. When ctx ends, so does the check, and what could not be looked at any more is a fault.
 func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *slog.Logger) Report {
 	r := Report{Sections: make([]Section, len(cfg.Orgs)+1)}
 	var all sync.WaitGroup

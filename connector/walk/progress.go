@@ -72,7 +72,7 @@ func (s span) end(start time.Time, l Limits) time.Time {
 // join is the walk that w belongs to, s or a new one; ok is false when w neither begins a walk nor goes on with s.
 func (s span) join(w Window) (walk span, ok bool) {
 	if w.first {
-		return span{kind: w.Kind, begun: true, at: w.from, target: w.target}, true
+		return span{kind: w.Kind, begun: true, at: second(w.from), target: w.target}, true
 	}
 	ok = !s.over() && s.at.Equal(w.from)
 	s.target = w.target
