@@ -7,10 +7,10 @@ import (
 	"departures/connector/walk"
 )
 
-// Further apart than skewWarning, DingTalk's clock and this host's are worth a word: a host that is ten minutes behind delays every
+// Further apart than SkewWarning, DingTalk's clock and this host's are worth a word: a host that is ten minutes behind delays every
 // departure ten minutes. They agree again below skewCalm.
 const (
-	skewWarning = time.Minute
+	SkewWarning = time.Minute
 	skewCalm    = 45 * time.Second
 )
 

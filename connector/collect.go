@@ -222,7 +222,7 @@ func (p *poller) watchClocks() {
 	}
 	ahead := time.Until(theirs).Round(time.Second)
 	switch {
-	case !p.apart && ahead.Abs() > skewWarning:
+	case !p.apart && ahead.Abs() > SkewWarning:
 		p.log.Warn("DingTalk's clock and this host's are apart: windows end at the earlier one, so departures may come later by as much; set this host's clock",
 			"dingtalk_ahead", ahead)
 	case p.apart && ahead.Abs() < skewCalm:

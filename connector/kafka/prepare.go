@@ -195,19 +195,28 @@ func (p *preparation) lookIntoEvents(ctx context.Context) error {
 	if detail, ok := p.found[p.cfg.EventsTopic]; !ok || p.inspects && !led(detail) { // kgo would wait half a minute for a leader
 		return nil
 	}
-	attempt := "look at the end of topic " + p.cfg.EventsTopic
-	ends, err := p.adm.ListEndOffsets(ctx, p.cfg.EventsTopic)
-	if err == nil {
-		err = ends.Error()
-	}
+	holds, err := p.holds(ctx, p.cfg.EventsTopic)
 	if err != nil {
-		return p.note("topic "+p.cfg.EventsTopic, attempt, err)
+		return p.keep("topic "+p.cfg.EventsTopic, err)
 	}
-	ends.Each(func(o kadm.ListedOffset) { p.topics.HasEvents = p.topics.HasEvents || o.Offset > 0 })
+	p.topics.HasEvents = holds
 	if p.missing[p.cfg.StateTopic] && p.topics.HasEvents && !p.cfg.Init {
 		p.fault(stateSubject, "%s", p.lostState("does not exist"))
 	}
 	return nil
+}
+
+// holds says whether a topic that exists holds anything, or ever did.
+func (p *preparation) holds(ctx context.Context, topic string) (holds bool, err error) {
+	ends, err := p.adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return false, p.failed("look at the end of topic "+topic, err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { holds = holds || o.Offset > 0 })
+	return holds, nil
 }
 
 // lostState is the fault of a start that would publish everything a second time.
@@ -248,15 +257,10 @@ func (p *preparation) readState(ctx context.Context) error {
 // lookForStrangers warns of a state topic that holds something, but no state: under a mistyped name it may be somebody else's. (A first
 // session that was killed between its barrier and its meta leaves one too.)
 func (p *preparation) lookForStrangers(ctx context.Context) error {
-	ends, err := p.adm.ListEndOffsets(ctx, p.cfg.StateTopic)
-	if err == nil {
-		err = ends.Error()
-	}
+	holds, err := p.holds(ctx, p.cfg.StateTopic)
 	if err != nil {
-		return p.note(stateSubject, "look at the end of topic "+p.cfg.StateTopic, err)
+		return p.keep(stateSubject, err)
 	}
-	holds := false
-	ends.Each(func(o kadm.ListedOffset) { holds = holds || o.Offset > 0 })
 	if holds {
 		p.warn(stateSubject, "topic %s is not empty, and holds no state of ours: correct STATE_TOPIC, unless a first run was broken off here", p.cfg.StateTopic)
 	}

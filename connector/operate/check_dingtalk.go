@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// clocksApart is from how far on DingTalk's clock and this host's are worth a word; a running connector says the same.
-	clocksApart = time.Minute
 	// lastDay is the window of the one page that shows whether leave records may be read.
 	lastDay = 24 * time.Hour
 	// interrupted is what becomes of a question when the check is ended.
@@ -59,10 +57,10 @@ func (s *Section) clock(client *dingtalk.Client) time.Time {
 	case !known:
 		s.add("clock", Warning, "DingTalk's answers bear no date: this host's clock has to be right")
 		return time.Now()
-	case ahead.Abs() > clocksApart:
+	case ahead.Abs() > connector.SkewWarning:
 		s.add("clock", Warning, "DingTalk's clock is %s %s this host's: departures may come later by as much: set this host's clock", ahead.Abs(), side)
 	default:
-		s.add("clock", Fine, "within %s of this host's", clocksApart)
+		s.add("clock", Fine, "within %s of this host's", connector.SkewWarning)
 	}
 	if ahead > 0 {
 		return time.Now()
