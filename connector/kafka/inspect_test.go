@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -208,10 +209,12 @@ func snapshot(t *testing.T, ctx context.Context, cfg Config) string {
 		}
 		fmt.Fprintln(&all, sortedStrings(settings))
 	}
-	groups, err := adm.DescribeGroups(ctx, cfg.Group)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var groups kadm.DescribedGroups
+	eventually(t, ctx, "the group has a coordinator", func() bool { // the first user of a cluster waits for one
+		var err error
+		groups, err = adm.DescribeGroups(ctx, cfg.Group)
+		return err == nil
+	})
 	offsets, err := adm.FetchOffsets(ctx, cfg.Group)
 	group := groups[cfg.Group]
 	fmt.Fprintln(&all, group.State, group.Err, len(group.Members), group.AssignedPartitions(), offsets, err)
