@@ -271,8 +271,9 @@ func TestEventsAndCheckpointsSayWhenTheyWereObserved(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, at := range map[string]time.Time{"event": event.ObservedAt, "checkpoint": r.checkpoint().ObservedAt} {
-			if at.Before(left) || at.After(left.Add(11*time.Second)) {
-				t.Errorf("the %s was observed at %s; the person left at %s and was seen by the next poll", what, at, left)
+			// a jittered poll, and the second by which DingTalk's Date may lag
+			if at.Before(left) || at.After(left.Add(13*time.Second)) {
+				t.Errorf("the %s was observed at %s; the person left at %s and was seen by the next poll but one", what, at, left)
 			}
 		}
 		r.stop(i)
