@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"departures/connector/dingtalk"
 	"departures/connector/kafka"
@@ -61,7 +60,7 @@ func New(cfg Config, wire Wire, log *slog.Logger) (*Runner, error) {
 // OnWire is the organisations with everything that their clients share: the way to DingTalk, the log, and, since DingTalk counts the
 // calls of an app and not of an organisation, one rate limit for each app key.
 func OnWire(orgs []Org, wire Wire, log *slog.Logger) []Org {
-	limiters := map[string]*rate.Limiter{}
+	limiters := map[string]*dingtalk.Limiter{}
 	on := slices.Clone(orgs)
 	for i := range on {
 		d := &on[i].DingTalk

@@ -53,10 +53,8 @@ func (c *Client) newRequest(ctx context.Context, query url.Values, body []byte, 
 // call makes one call, as soon as the rate allows it, and reads the whole answer, whatever it says. The error is ctx's
 // own, if ctx has ended, or one of the network, or says what did not come in time and wraps [os.ErrDeadlineExceeded].
 func (c *Client) call(ctx context.Context, op string, r *http.Request) (answer, error) {
-	if err := c.config.Limiter.Wait(ctx); err != nil {
-		// Wait fails at once when ctx will end before the call's turn; ctx is let end, so that there is one error for it.
-		<-ctx.Done()
-		return answer{}, fmt.Errorf("%s: %w", op, ctx.Err())
+	if err := c.config.Limiter.wait(ctx); err != nil {
+		return answer{}, fmt.Errorf("%s: %w", op, err)
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, late("whole answer", c.config.Timeout))
 	defer cancel()
@@ -89,6 +87,7 @@ func late(what string, within time.Duration) error {
 
 // exchange sends r and reads the answer. It gives r up when no byte comes for too long.
 func (c *Client) exchange(r *http.Request, giveUp context.CancelCauseFunc) (answer, error) {
+	called := time.Now()
 	delay := time.AfterFunc(maxDelay, func() { giveUp(late("answer", maxDelay)) })
 	resp, err := c.http.Do(r)
 	delay.Stop()
@@ -103,7 +102,7 @@ func (c *Client) exchange(r *http.Request, giveUp context.CancelCauseFunc) (answ
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.server = date.UTC()
-		c.clock.Store(&reading{date: a.server, at: time.Now()})
+		c.clock.read(a.server, called, time.Now())
 	}
 	a.body, a.tooLarge, err = readBody(resp.Body, giveUp)
 	a.arrived = time.Now()

@@ -195,8 +195,8 @@ func TestRequest(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := New(Config{})
 	equal(t, "base URL", c.config.BaseURL.String(), DefaultBaseURL)
-	equal(t, "rate", float64(c.config.Limiter.Limit()), DefaultRate)
-	equal(t, "burst", c.config.Limiter.Burst(), 1)
+	equal(t, "rate", float64(c.config.Limiter.rate.Limit()), DefaultRate)
+	equal(t, "burst", c.config.Limiter.rate.Burst(), 1)
 	equal(t, "timeout", c.config.Timeout, DefaultTimeout)
 	equal(t, "header limit", c.config.Transport.(*http.Transport).MaxResponseHeaderBytes, maxHeader)
 }

@@ -54,10 +54,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -99,7 +96,7 @@ type Config struct {
 	Rate float64
 	// Limiter takes the place of Rate if it is set. DingTalk counts the calls of an app, whoever makes them: clients with
 	// one app key share one limiter, made by [NewLimiter].
-	Limiter *rate.Limiter
+	Limiter *Limiter
 	// Timeout bounds one call from dialling to the last byte of the body; 0: [DefaultTimeout]. A longer one does not mean
 	// longer silence: an answer must begin within a minute, and then bring a byte every ten seconds.
 	Timeout time.Duration
@@ -116,7 +113,7 @@ type Client struct {
 	config Config
 	http   *http.Client
 	tokens *tokens
-	clock  atomic.Pointer[reading]
+	clock  clock
 }
 
 // New is a client for what c says. It dials nothing.
@@ -141,14 +138,6 @@ func New(c Config) *Client {
 	return client
 }
 
-// NewLimiter is a rate limiter for all clients of one app, of so many calls a second, without a burst; 0: [DefaultRate].
-func NewLimiter(perSecond float64) *rate.Limiter {
-	if perSecond <= 0 {
-		perSecond = DefaultRate
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), 1)
-}
-
 // Format prints which organisation the client is for, under every verb: fmt would follow the pointers down to the token.
 func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "dingtalk client for "+c.config.CorpID)
@@ -159,23 +148,4 @@ func (c *Client) Format(f fmt.State, _ rune) {
 func (c *Client) CheckToken(ctx context.Context) error {
 	_, err := c.tokens.get(ctx, "")
 	return err
-}
-
-// reading is what an answer showed of DingTalk's clock.
-type reading struct {
-	date time.Time // the header Date, UTC
-	at   time.Time // ours when the header had come, with Go's monotonic reading
-}
-
-// Now is DingTalk's clock, in UTC: the Date of the last answer that bore one, whatever the answer was, and the time passed
-// since by Go's monotonic clock, which no step of this host's wall clock moves; ok is false before the first such answer. It
-// is the earliest time that the answer proves. DingTalk's own may be later by up to a second, because Date is cut to whole
-// seconds, by the time that the answer took, and by the time that this host slept since. It is therefore never later than
-// DingTalk's own time, as long as DingTalk's clock is not set.
-func (c *Client) Now() (now time.Time, ok bool) {
-	r := c.clock.Load()
-	if r == nil {
-		return time.Time{}, false
-	}
-	return r.date.Add(time.Since(r.at)), true
 }

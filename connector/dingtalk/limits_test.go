@@ -372,7 +372,7 @@ func TestClientsOfOneAppShareTheRate(t *testing.T) {
 }
 
 func TestNewLimiter(t *testing.T) {
-	equal(t, "rate", float64(NewLimiter(0).Limit()), DefaultRate)
-	equal(t, "rate", float64(NewLimiter(7).Limit()), 7)
-	equal(t, "burst", NewLimiter(7).Burst(), 1)
+	equal(t, "rate", float64(NewLimiter(0).rate.Limit()), DefaultRate)
+	equal(t, "rate", float64(NewLimiter(7).rate.Limit()), 7)
+	equal(t, "burst", NewLimiter(7).rate.Burst(), 1)
 }

@@ -75,6 +75,34 @@ func TestNow(t *testing.T) {
 			equal(t, "now", now, time.Date(2024, 6, 3, 10, 0, 0, 0, time.UTC))
 		})
 	})
+	t.Run("many answers tell it better than one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const ahead = 10 * time.Minute
+			client := newClient(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+				_, _ = io.WriteString(w, `{"records":[]}`)
+			}))
+			for range 20 {
+				time.Sleep(1030 * time.Millisecond) // so that one of them comes right after a second has begun
+				collect(client, 1)
+				if now, _ := client.Now(); now.After(time.Now().Add(ahead)) {
+					t.Fatalf("%v is later than DingTalk's own time", now)
+				}
+			}
+			now, _ := client.Now()
+			if behind := time.Now().Add(ahead).Sub(now); behind > 100*time.Millisecond {
+				t.Errorf("%v behind DingTalk's own time", behind)
+			}
+			time.Sleep(readingLife - 900*time.Millisecond)
+			collect(client, 1)
+			if now, _ := client.Now(); now.After(time.Now().Add(ahead)) || now.Before(time.Now().Add(ahead-time.Second)) {
+				t.Errorf("ten minutes later: %v", now)
+			}
+			if r := client.clock.best.Load(); time.Since(r.at) > 0 {
+				t.Errorf("a reading of %v ago still counts", time.Since(r.at))
+			}
+		})
+	})
 	t.Run("the answer to a token call tells it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client := newClient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +125,7 @@ func TestNowIsNotMovedByThisHostsClock(t *testing.T) {
 	client := newClient(answering(200, `{"records":[]}`, "Date", "Mon, 03 Jun 2024 10:00:00 GMT"))
 	collect(client, 1)
 	before, _ := client.Now()
-	r := client.clock.Load()
+	r := client.clock.best.Load()
 	wall := r.at.Round(0)
 	seconds := (*uint64)(unsafe.Pointer(&r.at)) // in Go's layout: one bit, 33 bits of seconds, 30 bits of nanoseconds
 	*seconds += 3600 << 30

@@ -125,7 +125,7 @@ func (c *Client) askToken(ctx context.Context, secret string) (Secret, time.Dura
 	if err != nil {
 		return "", 0, fmt.Errorf("%s: %w", opToken, err)
 	}
-	a, err := c.call(ctx, opToken, r)
+	a, err := c.call(urgent(ctx), opToken, r)
 	if err != nil {
 		return "", 0, err
 	}
