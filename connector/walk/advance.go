@@ -32,12 +32,20 @@ func Advance(cp schema.Checkpoint, pr Progress, led *Ledger, w Window, shown []R
 	s.sift(led, shown)
 	s.count(now)
 
-	w = w.settled()
-	walk, ok := pr.of(w.Kind).join(w)
-	if !ok {
-		return s
+	if s.move(w, now, c.Uptime+l.PollInterval) {
+		s.Progress.learn(w, len(shown), l)
 	}
-	poll := c.Uptime + l.PollInterval
+	return s
+}
+
+// move brings the marks and the progress to where they are once w is walked. It reports false, and moves nothing, when w does not go on
+// with its walk.
+func (s *Step) move(w Window, now time.Time, poll time.Duration) bool {
+	w = w.settled()
+	walk, ok := s.Progress.of(w.Kind).join(w)
+	if !ok {
+		return false
+	}
 	switch w.Kind {
 	case Head, CatchUp:
 		s.head(walk, w, now, poll)
@@ -46,7 +54,7 @@ func Advance(cp schema.Checkpoint, pr Progress, led *Ledger, w Window, shown []R
 	case Reconcile:
 		s.reconcile(walk, w, now)
 	}
-	return s
+	return true
 }
 
 // sift divides what was shown into Publish, Quarantine and what is dropped.

@@ -171,6 +171,10 @@ func FuzzAdvance(f *testing.F) {
 			if wait < 0 || wait > 0 && w != (Window{}) || wait == 0 && w.End.Before(w.Start) || w.AskEnd.Before(w.AskStart) {
 				t.Fatalf("%+v, %s", w, wait)
 			}
+			plan, pause := Plan(cp, pr, c, l, []Window{kept})
+			if pause != wait || len(plan) > MaxAhead || (len(plan) > 0) != (wait == 0) || len(plan) > 0 && !plan[0].Same(w) {
+				t.Fatalf("%+v, %s, planned %+v, %s", w, wait, plan, pause)
+			}
 			switch b % 16 {
 			case 0:
 				c.Now = c.Now.Add(time.Duration(length))

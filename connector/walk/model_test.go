@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,6 +103,7 @@ const (
 	lateByReconcile
 	restarts
 	endlessHistories
+	aheads
 	numSights
 )
 
@@ -110,6 +112,7 @@ func (s sight) String() string {
 		"departures published", "departures owed", "cuts", "bulk seconds taken whole", "clamped windows", "gaps", "fresh windows",
 		"reconcile walks", "repeats", "changed records", "future leaveTimes", "records below floor", "quarantined records",
 		"departures published by reconcile", "restarts", "endless histories",
+		"windows fetched ahead of their turn",
 	}[s]
 }
 
@@ -136,6 +139,7 @@ type history struct {
 	cp       schema.Checkpoint
 	pr       Progress
 	led      *Ledger
+	early    []fetched // fetched ahead of their turn
 	limits   Limits
 	least    Limits // the least Overlap and Lookback ever configured
 	removals bool
@@ -144,6 +148,13 @@ type history struct {
 	fault string
 	noisy bool
 	log   []string
+}
+
+// fetched is a window and what it showed.
+type fetched struct {
+	w     Window
+	shown []Record
+	tally *Tally
 }
 
 const day = 86400
@@ -223,7 +234,7 @@ func (h *history) configure() {
 
 // restart opens a new session with what was committed.
 func (h *history) restart(why string) {
-	h.pr, h.uptime, h.now = Progress{}, 0, 0
+	h.pr, h.uptime, h.now, h.early = Progress{}, 0, 0, nil
 	h.seen[restarts]++
 	h.pass(0)
 	h.logf("%s", why)
@@ -286,14 +297,16 @@ func (h *history) clock() Clock {
 
 // step is what a connector does once; hostile lets it fail and be killed.
 func (h *history) step(hostile bool) {
-	w, wait := Next(h.cp, h.pr, h.clock(), h.limits)
+	plan, wait := Plan(h.cp, h.pr, h.clock(), h.limits, h.fetching())
+	h.early = slices.DeleteFunc(h.early, func(f fetched) bool { return !slices.ContainsFunc(plan, f.w.Same) })
 	if wait > 0 {
-		if w != (Window{}) {
-			h.fail("a window and a wait")
+		if len(plan) > 0 {
+			h.fail("a plan and a wait")
 		}
 		h.pass(int64((wait + time.Second - 1) / time.Second))
 		return
 	}
+	w := plan[0]
 	h.offered(w)
 	if h.pr.head.over() && !h.pr.stuck && w.Kind == Fresh {
 		h.fail("a fresh window while no head walk is under way")
@@ -318,7 +331,10 @@ func (h *history) step(hostile bool) {
 		}
 		return // no answer
 	}
-	shown, tally := h.collect(w)
+	if h.chance(20) {
+		h.fetchAhead(plan[1:])
+	}
+	shown, tally := h.had(w)
 	if tally.Full() {
 		h.seen[cuts]++
 		h.logf("cut %s %s … %s", w.Kind, w.Start, w.End)
@@ -341,6 +357,37 @@ func (h *history) step(hostile bool) {
 	}
 }
 
+func (h *history) fetching() (windows []Window) {
+	for _, f := range h.early {
+		windows = append(windows, f.w)
+	}
+	return windows
+}
+
+// fetchAhead fetches some of the windows whose turn is yet to come.
+func (h *history) fetchAhead(plan []Window) {
+	for _, w := range plan[:h.r.IntN(len(plan)+1)] {
+		if w.Old(h.clock()) || slices.ContainsFunc(h.early, func(f fetched) bool { return f.w.Same(w) }) {
+			continue
+		}
+		h.passes(w)
+		shown, tally := h.collect(w)
+		h.early = append(h.early, fetched{w, shown, tally})
+	}
+}
+
+// had is what a window showed, be it now or ahead of its turn.
+func (h *history) had(w Window) ([]Record, *Tally) {
+	i := slices.IndexFunc(h.early, func(f fetched) bool { return f.w.Same(w) })
+	if i < 0 {
+		return h.collect(w)
+	}
+	h.seen[aheads]++
+	f := h.early[i]
+	h.early = slices.Delete(h.early, i, i+1)
+	return f.shown, f.tally
+}
+
 // offered checks a window that Next named.
 func (h *history) offered(w Window) {
 	switch {
@@ -355,11 +402,16 @@ func (h *history) offered(w Window) {
 	case w.Kind == Reconcile && w.Start.Before(at(h.now).Add(-History)):
 		h.fail("a reconcile window older than History %+v", w)
 	}
-	if w.Kind == Head || w.Kind == CatchUp {
-		h.reach = max(h.reach, w.End.Unix())
-	}
+	h.passes(w)
 	if w.Start.After(w.from) && (w.Kind == Head || w.Kind == CatchUp) {
 		h.seen[clamps]++
+	}
+}
+
+// passes notes how far a head walk has looked: what becomes visible behind it is late.
+func (h *history) passes(w Window) {
+	if w.Kind == Head || w.Kind == CatchUp {
+		h.reach = max(h.reach, w.End.Unix())
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 )
 
 // Next names the most urgent window; or, when wait is positive, says that nothing is due for that long. Asked again with
-// the same checkpoint and progress it names the same walk, so a caller may give up a window at any moment. To fetch ahead, a
-// caller may foretell the windows to come by an Advance without records.
+// the same checkpoint and progress it names the same walk, so a caller may give up a window at any moment.
 //
 // The order: while a head walk is unfinished, a fresh walk that is due, then the head's next window; otherwise a reconcile
 // window that has its turn or no due head before it; then a due head.
@@ -39,7 +38,7 @@ func nextHead(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window
 	if pr.refusals >= patience {
 		since = oldest(now).Add(clampMargin)
 	}
-	return standing(pr.head, headFrom(cp, now, l), since, now).window(since, now, l)
+	return standing(pr.head, headFrom(cp, now, l), since, now).window(since, now, pr.longest(), l)
 }
 
 // headFrom is a new head walk.
@@ -60,7 +59,7 @@ func wantsFresh(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) bool
 // nextFresh is the next window of the fresh walk.
 func nextFresh(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window {
 	anew := begin(Fresh, latest(now.Add(-l.Overlap), cp.Floor), now)
-	return standing(pr.fresh, anew, oldest(now), now).window(oldest(now), now, l)
+	return standing(pr.fresh, anew, oldest(now), now).window(oldest(now), now, pr.longest(), l)
 }
 
 // wantsReconcile reports whether a reconcile walk is under way or due.
@@ -75,7 +74,7 @@ func wantsReconcile(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) 
 // refused as too old, however long the walk stands.
 func nextReconcile(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window {
 	anew := begin(Reconcile, latest(cp.ReconciledThrough.Add(-max(0, l.Lookback)), cp.Floor), now)
-	return standing(pr.reconcile, anew, oldest(now), now).window(oldest(now), now, l)
+	return standing(pr.reconcile, anew, oldest(now), now).window(oldest(now), now, pr.longest(), l)
 }
 
 // standing is the walk to go on with: s, or a new one when s is over or since has overtaken it.

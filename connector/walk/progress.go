@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -15,6 +16,28 @@ type Progress struct {
 	freshLast bool          // a fresh walk was completed and nothing walked since: another window comes first
 	headLast  bool          // a head window was walked since the last turn of reconcile
 	stuck     bool          // the head's next window was given up: fresh walks come between, even if no head walk is under way
+	length    time.Duration // of the windows to come, as learned from those that were walked; 0 is MaxSpan
+}
+
+// Due is the uptime at which the next poll is due.
+func (p Progress) Due() time.Duration { return p.due }
+
+// longest is how long a window may be.
+func (p Progress) longest() time.Duration { return min(cmp.Or(p.length, MaxSpan), MaxSpan) }
+
+// learn makes the windows to come so long that each shows about three quarters of what it may: by w, which showed so many records.
+// From one window to the next they grow or shrink by a factor of two at most.
+func (p *Progress) learn(w Window, shown int, l Limits) {
+	if l.Endless {
+		return
+	}
+	fitting := 3 * l.fullAt() / 4
+	factor := min(max(float64(fitting)/float64(max(shown, 1)), 0.5), 2)
+	learned := max(time.Duration(factor*float64(w.End.Sub(w.Start))).Truncate(time.Second), time.Second)
+	if shown <= fitting {
+		learned = max(learned, p.longest()) // w may have been short for another reason
+	}
+	p.length = min(learned, MaxSpan)
 }
 
 // span is one walk: what it still has to cover. Head, fresh and reconcile walks are all of this kind. Its zero value is no
@@ -40,14 +63,14 @@ func (s span) unfinished(now time.Time) bool {
 	return !s.over() && !s.at.After(now)
 }
 
-// window is the next window of s, beginning not before since.
-func (s span) window(since, now time.Time, l Limits) Window {
+// window is the next window of s, beginning not before since and not longer than longest.
+func (s span) window(since, now time.Time, longest time.Duration, l Limits) Window {
 	s.target = earliest(s.target, now)
 	if l.Endless {
 		s.target = now
 	}
 	start := latest(s.at, since)
-	end := s.end(start, l)
+	end := s.end(start, longest, l)
 	return Window{
 		Kind: s.kind, Start: start, End: end,
 		AskStart: latest(start.Add(-time.Second), epoch), AskEnd: earliest(end.Add(time.Second), now),
@@ -55,12 +78,12 @@ func (s span) window(since, now time.Time, l Limits) Window {
 	}
 }
 
-// end is where a window that begins at start ends: at the nearest cut, the target, or MaxSpan later.
-func (s span) end(start time.Time, l Limits) time.Time {
+// end is where a window that begins at start ends: at the nearest cut, the target, or when it is as long as it may be.
+func (s span) end(start time.Time, longest time.Duration, l Limits) time.Time {
 	if l.Endless {
 		return s.target
 	}
-	end := earliest(s.target, start.Add(MaxSpan))
+	end := earliest(s.target, start.Add(longest))
 	for _, e := range s.ends {
 		if !e.Before(start) {
 			end = earliest(end, e)
@@ -108,7 +131,8 @@ func (p *Progress) of(k Kind) *span {
 	return new(span)
 }
 
-// Cut is the progress after w was abandoned because its tally t is full: Next then offers its first part, later the second.
+// Cut is the progress after w was abandoned because its tally t is full: Next then offers its first part, later the second. What
+// follows is offered in windows no longer than the first part, until they prove too short.
 // An endless window, or one of a single second, cannot be cut and stays.
 func Cut(pr Progress, w Window, t *Tally) Progress {
 	w = w.settled()
@@ -119,7 +143,9 @@ func Cut(pr Progress, w Window, t *Tally) Progress {
 	if !ok {
 		return pr
 	}
-	*pr.of(w.Kind) = walk.cut(w.End, t.cut(w))
+	at := t.cut(w)
+	*pr.of(w.Kind) = walk.cut(w.End, at)
+	pr.length = max(at.Sub(w.Start), time.Second)
 	if w.Kind == Reconcile {
 		pr.headLast = false // a hundred pages were its turn: a due head comes next
 	}

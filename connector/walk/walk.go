@@ -53,7 +53,15 @@
 //
 // A window that shows more than [MaxRecords] is abandoned and cut in two at the median leaveTime seen so far: [Tally] and
 // [Cut]. Departures of one second cannot be divided, so the fullest second does not count: a bulk delete is taken whole.
-// Every cut leaves both halves shorter and a window of one second is never full, so cutting ends.
+// Every cut leaves both halves shorter and a window of one second is never full, so cutting ends. The windows that follow are as
+// short as the one before proved right, so that a dense history is not cut again and again.
+//
+// # Fetching ahead
+//
+// The pages of one window come one after the other, so a long walk is fetched as fast as DingTalk allows only when several of
+// its windows are fetched at once: [Plan] names them, the one whose turn it is first. Each is passed to Advance when its turn comes;
+// until then it is a guess, and when things turn out otherwise (the window before it is cut, another walk is due) it is dropped, or
+// waits.
 //
 // # Windows too old
 //
@@ -158,6 +166,20 @@ type Window struct {
 	first  bool      // it begins a walk; otherwise it goes on with the one in Progress
 	from   time.Time // where its walk stands; before Start when Start was clamped
 	target time.Time // the last second of its walk
+}
+
+// Target is the last second of the walk that w belongs to.
+func (w Window) Target() time.Time { return w.target }
+
+// Same reports whether v is the same turn of the same walk as w, named at another moment.
+func (w Window) Same(v Window) bool {
+	kind := func(k Kind) Kind {
+		if k == CatchUp {
+			return Head
+		}
+		return k
+	}
+	return kind(w.Kind) == kind(v.Kind) && w.first == v.first && (w.first || w.from.Equal(v.from))
 }
 
 // Old reports whether DingTalk may have refused w because its start is too old. Only then is the refusal passed to
