@@ -2,100 +2,75 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
+	"slices"
 	"time"
 
-	"departures/connector/dingtalk"
 	"departures/connector/walk"
 	"departures/schema"
 )
 
-// collected is everything that a window's pages showed.
-type collected struct {
-	sightings []sighting
-	records   []walk.Record // of the same order; Index is the place in sightings
-	tally     *walk.Tally
-	arrived   time.Time // our clock when the last page came
-}
-
-var (
-	// errTooOld says that DingTalk refused a window whose start is older than the history it promises.
-	errTooOld = errors.New("window refused, and older than DingTalk's history")
-	// errGivenUp says that a window kept failing while a more urgent one was waiting.
-	errGivenUp = errors.New("window given up for a more urgent one")
-)
-
-// collect walks the window's pages until the last one, or until there are too many records. After an error it waits as the
-// verdict says and asks the same page again.
-func (p *poller) collect(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window) (collected, error) {
-	call, cancel := context.WithCancel(ctx)
-	defer cancel()
-	next, stop := iter.Pull2(p.org.client.LeaveRecords(call, w.AskStart, w.AskEnd))
-	defer stop()
-	got := collected{tally: walk.NewTally(w, p.limits)}
-	var failing time.Time // since when, without a page in between; zero while all goes well
-	for {
-		var page dingtalk.Page
-		var err error
-		if lost := p.beating(ctx, cp, cancel, func() { page, err, _ = next() }); lost != nil {
-			return got, lost
-		}
-		p.watchClocks()
-		if err != nil {
-			if failing.IsZero() {
-				failing = time.Now()
-			}
-			if err := p.endure(ctx, cp, pr, w, err, failing); err != nil {
-				return got, err
-			}
-			continue
-		}
-		p.brighten(false)
-		failing = time.Time{}
-		if page.First {
-			got = collected{tally: walk.NewTally(w, p.limits)}
-		}
-		p.take(&got, page)
-		if page.Last || got.tally.Full() {
-			return got, nil
-		}
+// answered takes what a fetch got.
+func (p *poller) answered(ctx context.Context, pr walk.Progress, a answer) (walk.Progress, error) {
+	f := a.fetch
+	if !slices.Contains(p.fetches.open, f) {
+		return pr, nil // dropped meanwhile
 	}
+	f.asked = false
+	p.watchClocks()
+	if a.err != nil {
+		return p.failed(ctx, pr, f, a.err)
+	}
+	f.failing, f.lasting = time.Time{}, false
+	f.weather.brighten(false)
+	p.brighten(f, false)
+	f.take(a, p.ledger, p.limits)
+	if f.window.Kind == walk.CatchUp {
+		p.catchUp.records += len(a.seen)
+	}
+	return pr, nil
 }
 
-// endure sits an error out, and decides whether the window goes on after it.
-func (p *poller) endure(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window, err error, failing time.Time) error {
+// failed decides on an error of DingTalk's side. What concerns one window alone pauses that window; everything else all of them.
+func (p *poller) failed(ctx context.Context, pr walk.Progress, f *fetch, err error) (walk.Progress, error) {
+	if ctx.Err() != nil {
+		return pr, ctx.Err()
+	}
+	if f.failing.IsZero() {
+		f.failing = time.Now()
+	}
 	// The pause to come does not count: under a limit a minute every long window meets one, and would never be had.
-	lasting := time.Since(failing) >= p.limits.PollInterval
-	if err := p.sitOut(ctx, cp, err); err != nil {
-		return err
+	f.lasting, f.err = time.Since(f.failing) >= p.limits.PollInterval, err
+	switch r := verdict(err); {
+	case refusesStart(err) && f.window.Old(p.now()):
+		p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
+		p.fetches.drop(f)
+		return walk.Refused(pr, f.window, p.now()), nil
+	case r.alone && f != p.fetches.turn():
+		pause, _ := f.weather.worsen(r, askedPause(err))
+		f.resumeAt = time.Now().Add(pause)
+		p.log.Debug("DingTalk: "+r.name, windowAttrs(f.window), "err", err, "again_in", pause.Round(time.Millisecond))
+	case r.alone:
+		f.resumeAt = time.Now().Add(p.sayTrouble(ctx, err))
+	case f.called.After(p.org.weather.worseAt): // else it was under way when the trouble was noted, and is of the same
+		p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
 	}
-	switch {
-	case refusesStart(err) && w.Old(p.now()):
-		return errTooOld
-	case lasting && p.givesWay(cp, pr, w):
-		p.givenUp(w, err, failing)
-		return errGivenUp
-	}
-	return nil
+	return pr, nil
 }
 
-// take adds a page to what was collected.
-func (p *poller) take(got *collected, page dingtalk.Page) {
-	got.arrived = page.ArrivedAt
-	for _, lr := range page.Records {
-		s, r := p.encoder.see(lr, page.ArrivedAt, p.ledger)
-		r.Index = len(got.sightings)
-		got.sightings = append(got.sightings, s)
-		got.records = append(got.records, r)
-		got.tally.Add(r.LeaveTime)
+// giveWay lets another walk have its turn if a window whose turn it is keeps failing. A stretch of history that cannot be read must not
+// keep today's leavers waiting.
+func (p *poller) giveWay(cp schema.Checkpoint, pr walk.Progress) walk.Progress {
+	f := p.fetches.turn()
+	if f == nil || !f.lasting || !p.givesWay(cp, pr, f.window) {
+		return pr
 	}
+	p.givenUp(f.window, f.err, f.failing)
+	return walk.GivenUp(pr, f.window)
 }
 
-// givesWay says whether another walk would have its turn if this window, which keeps failing, had had its own. A stretch of history
-// that cannot be read must not keep today's leavers waiting.
+// givesWay says whether another walk would have its turn if this window had had its own.
 func (p *poller) givesWay(cp schema.Checkpoint, pr walk.Progress, w walk.Window) bool {
 	other, wait := walk.Next(cp, walk.GivenUp(pr, w), p.now(), p.limits)
 	return wait == 0 && other.Kind != w.Kind
@@ -133,36 +108,8 @@ func (p *poller) had(w walk.Window) {
 	p.log.Info("DingTalk: the window could be had after all", "walk", w.Kind.String(), windowAttrs(w))
 }
 
-// beating makes a call to DingTalk and commits the heartbeats that fall due meanwhile: a call may hang longer than a minute. Its error is
-// one of Kafka's; then the call was cancelled and is over.
-func (p *poller) beating(ctx context.Context, cp schema.Checkpoint, cancel context.CancelFunc, call func()) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		call()
-	}()
-	for {
-		p.promise()
-		beat := time.NewTimer(time.Until(p.nextHeartbeat))
-		select {
-		case <-done:
-			beat.Stop()
-			return nil
-		case <-beat.C:
-		}
-		if err := p.beatIfDue(ctx, cp); err != nil {
-			cancel()
-			<-done
-			return err
-		}
-	}
-}
-
-// sitOut decides on an error of DingTalk's side, says it, and waits until the next call may be made.
-func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+// sayTrouble says what an error of DingTalk's side is, in the log and the status, and gives the pause that it asks for.
+func (p *poller) sayTrouble(ctx context.Context, err error) time.Duration {
 	r := verdict(err)
 	pause, news := p.org.weather.worsen(r, askedPause(err))
 	trouble, attrs := fmt.Sprintf("%s: %v", r.name, err), []any{"err", err, "again_in", pause.Round(time.Millisecond)}
@@ -176,12 +123,21 @@ func (p *poller) sitOut(ctx context.Context, cp schema.Checkpoint, err error) er
 	p.log.Log(ctx, level, "DingTalk: "+r.name, attrs...)
 	p.org.weather.trouble = trouble
 	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = trouble })
-	return p.rest(ctx, cp, pause)
+	return pause
 }
 
-// brighten notes that a page came, or a whole window.
-func (p *poller) brighten(whole bool) {
-	cleared, news := p.org.weather.brighten(whole)
+// brighten notes that a page came, or all of a window whose turn it is. What was asked before a trouble says nothing of it; and that
+// others can be had says nothing of the window whose turn it is.
+func (p *poller) brighten(f *fetch, whole bool) {
+	w := &p.org.weather
+	if f.called.Before(w.worseAt) {
+		return
+	}
+	clear := w.lift
+	if f == p.fetches.turn() {
+		clear = func() (cleared, news bool) { return w.brighten(whole) }
+	}
+	cleared, news := clear()
 	if cleared {
 		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 	}
@@ -193,23 +149,32 @@ func (p *poller) brighten(whole bool) {
 // meet waits until DingTalk gives an access token, and so shows its clock: a window that ended at the now of a host whose clock is
 // ahead would carry the mark beyond DingTalk's now.
 func (p *poller) meet(ctx context.Context, cp schema.Checkpoint) error {
-	if err := p.rest(ctx, cp, time.Until(p.org.weather.clearAt)); err != nil {
-		return err
-	}
-	for {
-		var err error
-		call, cancel := context.WithCancel(ctx)
-		lost := p.beating(ctx, cp, cancel, func() { err = p.org.client.CheckToken(call) })
-		cancel()
-		if lost != nil {
-			return lost
+	tokens := make(chan error, 1)
+	for asked := false; ; {
+		now := time.Now()
+		p.commitIfDue(ctx, cp)
+		p.promise()
+		if !asked && !now.Before(p.org.weather.clearAt) {
+			asked = true
+			p.fetches.running.Go(func() { tokens <- p.org.client.CheckToken(ctx) })
 		}
-		p.watchClocks()
-		if err == nil {
-			return nil
-		}
-		if err := p.sitOut(ctx, cp, err); err != nil {
-			return err
+		select {
+		case err := <-tokens:
+			asked = false
+			p.watchClocks()
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() == nil {
+				p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
+			}
+		case o := <-p.committed:
+			if err := p.settle(o); err != nil {
+				return err
+			}
+		case <-time.After(time.Until(soonest(now, p.org.weather.clearAt, p.nextHeartbeat))):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -1,14 +1,17 @@
 package connector_test
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,6 +19,7 @@ import (
 	"departures/connector"
 	"departures/connector/dingtalk/dingtalktest"
 	"departures/connector/promisetest"
+	"departures/connector/walk"
 	"departures/schema"
 )
 
@@ -29,54 +33,98 @@ type company struct {
 	ways     []choice
 	switches dingtalktest.Switches
 	sim      *dingtalktest.Server
-	dawn     time.Time   // when the connector was started first
-	story    []happening // what has yet to happen
-	page     int         // of the present walk, from 0
-	longest  int         // walk so far, in pages
-	begun    maphash.Hash
+	dawn     time.Time // when the connector was started first
+
+	mu      sync.Mutex     // windows are fetched side by side
+	story   []happening    // what has yet to happen
+	page    map[string]int // of each window by its startTime, from 0
+	longest int            // window so far, in pages
+	begun   uint64         // a digest of the answers in the beginning, whatever their order
 }
 
-// beginning is how long after dawn the pages shown go into company.begun: the catch-up is over, the first poll has yet to come, and so
+// beginning is how long after dawn what is answered goes into company.begun: the catch-up is over, the first poll has yet to come, and so
 // nothing depends on chance.
 const beginning = 30 * time.Second
 
 // digests is the seed of all companies' digests of pages.
 var digests = maphash.MakeSeed()
 
+// pageToken is a nextToken: which one a page gets depends on the order in which windows are asked for.
+var pageToken = regexp.MustCompile(dingtalktest.PageTokenMark + "[0-9A-F]{8}")
+
 // RoundTrip lets the next thing happen, if the call is for a page that follows another, and serves it.
 func (c *company) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(r.URL.Path, "/empLeaveRecords") {
+		c.await(r.URL.Query())
 		c.turn(r.URL.Query())
 	}
 	resp, err := c.sim.Transport().RoundTrip(r)
-	if err == nil && time.Since(c.dawn) < beginning {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(resp.Body, &c.begun), resp.Body}
+	if err != nil || time.Since(c.dawn) >= beginning {
+		return resp, err
 	}
-	return resp, err
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun += maphash.Bytes(digests, pageToken.ReplaceAll(body, nil))
+	return resp, nil
 }
 
-// turn counts the pages of a walk. Between any two of them, after the first that showed anybody, one thing of the story happens.
-func (c *company) turn(asked url.Values) {
-	c.page++
-	if asked.Get("nextToken") == "0" {
-		c.page = 0
+// await keeps a call waiting until its window has its turn, twice a second: which of the windows that are asked for at once came first would
+// otherwise be chance, and some DingTalks draw what they show. Two calls a second for each window are no more than DingTalk allows.
+func (c *company) await(asked url.Values) {
+	const round, turns = 500 * time.Millisecond, 5
+	start, err := time.Parse(time.RFC3339, asked.Get("startTime"))
+	if err != nil {
+		return
 	}
-	c.longest = max(c.longest, c.page+1)
+	since := start.Sub(c.dawn)
+	turn := int((since - founded + day) / walk.MaxSpan) // of the windows of a catch-up
+	if since > -30*time.Hour {
+		turn = turns - 1 // of a poll
+	}
+	now := time.Since(c.dawn)
+	time.Sleep((time.Duration(turn%turns)*round/turns - now%round + round) % round)
+}
+
+// failing is the end of a body.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err == nil {
+		return 0, io.EOF
+	}
+	return 0, f.err
+}
+
+// turn counts the pages of each window. Between any two of them, after the first that showed anybody, one thing of the story happens, if it
+// is one for this window.
+func (c *company) turn(asked url.Values) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	window := asked.Get("startTime")
+	c.page[window]++
+	if asked.Get("nextToken") == "0" {
+		c.page[window] = 0
+	}
+	c.longest = max(c.longest, c.page[window]+1)
 	first := 1
 	if c.switches.EmptyPages {
 		first = 2
 	}
-	if len(c.story) == 0 || c.page < first || time.Since(c.dawn) < c.story[0].after {
+	start, err := time.Parse(time.RFC3339, window)
+	if err != nil || c.page[window] < first {
 		return
 	}
-	if start, err := time.Parse(time.RFC3339, asked.Get("startTime")); err != nil || start.Sub(c.dawn) < c.story[0].from {
-		return
+	now := time.Since(c.dawn)
+	i := slices.IndexFunc(c.story, func(h happening) bool {
+		return now >= h.after && start.Sub(c.dawn) >= h.from && start.Sub(c.dawn) <= h.to
+	})
+	if i >= 0 {
+		c.story[i].do(c)
+		c.story = slices.Delete(c.story, i, i+1)
 	}
-	c.story[0].do(c)
-	c.story = c.story[1:]
 }
 
 // String is the company and the ways of its DingTalk.
@@ -90,13 +138,12 @@ func (c *company) String() string {
 
 // found makes a company with its history. What it changes in an organisation is what must differ between two.
 func (r *rig) found(corpID string, ways []choice, plan plan) *company {
-	c := &company{Org: r.cfg.Orgs[0], ways: ways, dawn: time.Now(), story: story(plan)}
-	c.begun.SetSeed(digests)
+	c := &company{Org: r.cfg.Orgs[0], ways: ways, dawn: time.Now(), story: story(plan), page: map[string]int{}}
 	c.CorpID, c.DingTalk.CorpID = corpID, corpID
 	c.DingTalk.AppKey = "key of " + corpID
 	c.AppKeyDigest = schema.Digest([]byte(c.DingTalk.AppKey))
 	c.DingTalk.BaseURL = &url.URL{Scheme: "https", Host: corpID + ".test"}
-	c.DingTalk.Rate = 20
+	c.DingTalk.Rate = 1000 // see company.await
 	c.sim = dingtalktest.New(dingtalktest.Options{CorpID: corpID, AppKey: c.DingTalk.AppKey, AppSecret: canarySecret})
 	for _, w := range ways {
 		w.turn(c)
@@ -124,9 +171,9 @@ func (r *rig) live(companies []*company, plan plan) {
 	back := time.Now()
 	status := r.session(plan.second)
 	for _, c := range companies {
-		// A clock that is ten minutes behind is the worst of the ways.
+		const worst = 10*time.Minute + time.Second // a clock that is ten minutes behind, and shows whole seconds
 		cp := status.Orgs[c.CorpID].Checkpoint
-		if back.Sub(cp.HighWaterMark) > 10*time.Minute || back.Sub(cp.ReconciledThrough) > 10*time.Minute {
+		if back.Sub(cp.HighWaterMark) > worst || back.Sub(cp.ReconciledThrough) > worst {
 			r.t.Errorf("%s: the checkpoint stands at %+v, now is %s", c, cp, time.Now())
 		}
 	}

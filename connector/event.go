@@ -2,6 +2,7 @@ package connector
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -25,35 +26,72 @@ type encoder struct {
 	topics  kafka.Topics // for their limits
 }
 
-// sighting is a leave record as a page showed it, on its way to become an event or a quarantined record.
+// sighting is a leave record as a page showed it, on its way to become an event or a quarantined record. Thousands are held of each
+// window, so it keeps no more than is needed.
 type sighting struct {
-	record     dingtalk.LeaveRecord
-	observedAt time.Time
-	unreadable string // why it cannot be published; empty when it can
-	digest     string // of the published fields, or of the raw record where there is nothing to publish
+	event   []byte // its JSON; nil if there is none
+	digest  string // of the published fields, or of the raw record where there is nothing to publish
+	repairs int
+	unfit   *unfit // nil if it can be published
 }
 
-// see judges a leave record: the sighting, and what the walk has to know of it. A departure that does not fit into its topic cannot be
-// published either; but one that was published before it grew so large stays what it is.
-func (e encoder) see(lr dingtalk.LeaveRecord, observedAt time.Time, led *walk.Ledger) (sighting, walk.Record) {
-	s := sighting{record: lr, observedAt: observedAt, unreadable: lr.Unreadable}
-	if s.unreadable == "" {
-		ev := e.event(s)
-		id := walk.IDOf(schema.PublishedKey(ev.Departure()))
-		s.unreadable = e.tooLarge(ev)
-		if _, published := led.Content(id); published || s.unreadable == "" {
-			ev.ObservedAt = time.Time{}
-			s.digest = schema.Digest(ev.JSON())
-			return s, walk.Record{ID: id, Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
-		}
+// unfit is a leave record that cannot be published.
+type unfit struct {
+	reason     string
+	raw        json.RawMessage
+	observedAt time.Time
+}
+
+// seen is a sighting and what the walk has to know of it.
+type seen struct {
+	sighting
+	record walk.Record
+	// outgrown is the departure that is too large for its topic: one that was published before it grew stays what it is.
+	outgrown *walk.Record
+}
+
+// see judges the leave records of a page.
+func (e encoder) see(page dingtalk.Page) []seen {
+	judged := make([]seen, len(page.Records))
+	for i, lr := range page.Records {
+		judged[i] = e.judge(lr, page.ArrivedAt)
 	}
-	s.digest = schema.Digest(lr.Raw)
-	return s, walk.Record{ID: walk.IDOf(schema.QuarantinedKey(e.corpID, s.digest)), Content: contentOf(s.digest)}
+	return judged
+}
+
+// judge tells what becomes of a leave record. A departure that does not fit into its topic cannot be published either.
+func (e encoder) judge(lr dingtalk.LeaveRecord, observedAt time.Time) seen {
+	if lr.Unreadable != "" {
+		return e.quarantine(lr, lr.Unreadable, observedAt)
+	}
+	ev := e.event(lr)
+	ev.ObservedAt = observedAt
+	s := seen{sighting: sighting{repairs: lr.Repairs.Total()}}
+	s.event, s.digest = ev.JSONAndDigest()
+	s.record = walk.Record{ID: walk.IDOf(schema.PublishedKey(ev.Departure())), Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
+	if reason := e.tooLarge(ev, s.event); reason != "" {
+		departure := s.record
+		s = e.quarantine(lr, reason, observedAt)
+		s.outgrown = &departure
+	}
+	return s
+}
+
+func (e encoder) quarantine(lr dingtalk.LeaveRecord, reason string, observedAt time.Time) seen {
+	raw := lr.Compact()
+	s := seen{sighting: sighting{digest: schema.Digest(raw), repairs: lr.Repairs.Total()}}
+	s.unfit = &unfit{reason: reason, raw: raw, observedAt: observedAt}
+	s.record = walk.Record{ID: walk.IDOf(schema.QuarantinedKey(e.corpID, s.digest)), Content: contentOf(s.digest)}
+	return s
 }
 
 // tooLarge says that the event or its ledger entry is larger than its topic allows; empty when both fit.
-func (e encoder) tooLarge(ev schema.EmployeeLeft) string {
-	event := e.eventRecord(ev).Size()
+func (e encoder) tooLarge(ev schema.EmployeeLeft, value []byte) string {
+	// Both keys, the headers and the entry's value are shorter than that.
+	if n := len(value) + 4*(len(ev.UserID)+len(ev.CorpID)) + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
+		return ""
+	}
+	event := e.eventRecord(ev, value).Size()
 	entry := e.entry(schema.PublishedKey(ev.Departure()), schema.Digest(nil), time.Time{}).Size()
 	switch {
 	case event > e.topics.MaxEventBytes:
@@ -64,28 +102,28 @@ func (e encoder) tooLarge(ev schema.EmployeeLeft) string {
 	return ""
 }
 
-// event is the EmployeeLeft that a readable sighting becomes, personal fields treated as configured.
-func (e encoder) event(s sighting) schema.EmployeeLeft {
+// event is the EmployeeLeft that a readable leave record becomes, personal fields treated as configured.
+func (e encoder) event(lr dingtalk.LeaveRecord) schema.EmployeeLeft {
 	return schema.EmployeeLeft{
-		UserID:      s.record.UserID,
-		Name:        e.privacy.name(s.record.Name),
-		StateCode:   plain(s.record.StateCode),
-		Mobile:      e.privacy.mobile(s.record.Mobile),
-		LeaveTime:   s.record.LeaveTime,
-		LeaveReason: s.record.LeaveReason,
+		UserID:      lr.UserID,
+		Name:        e.privacy.name(lr.Name),
+		StateCode:   plain(lr.StateCode),
+		Mobile:      e.privacy.mobile(lr.Mobile),
+		LeaveTime:   lr.LeaveTime,
+		LeaveReason: lr.LeaveReason,
 		CorpID:      e.corpID,
-		ObservedAt:  s.observedAt,
 	}
 }
 
-func (e encoder) eventRecord(ev schema.EmployeeLeft) kafka.Record {
-	return kafka.Record{Topic: e.cluster.EventsTopic, Key: ev.Departure().Key(), Value: ev.JSON(), Headers: ev.Headers()}
+// eventRecord is an event whose JSON is value.
+func (e encoder) eventRecord(ev schema.EmployeeLeft, value []byte) kafka.Record {
+	return kafka.Record{Topic: e.cluster.EventsTopic, Key: ev.Departure().Key(), Value: value, Headers: ev.Headers()}
 }
 
 // eventAndEntry is what a published departure adds to a transaction.
-func (e encoder) eventAndEntry(s sighting, now time.Time) (event, entry kafka.Record) {
-	ev := e.event(s)
-	return e.eventRecord(ev), e.entry(schema.PublishedKey(ev.Departure()), s.digest, now)
+func (e encoder) eventAndEntry(s sighting, r walk.Record, now time.Time) (event, entry kafka.Record) {
+	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: r.UserID, LeaveTime: r.LeaveTime} // all that key and headers need
+	return e.eventRecord(ev, s.event), e.entry(schema.PublishedKey(ev.Departure()), s.digest, now)
 }
 
 // quarantinedAndEntry is what a record that cannot be published adds to a transaction: without the ledger entry it would come back with
@@ -93,13 +131,13 @@ func (e encoder) eventAndEntry(s sighting, now time.Time) (event, entry kafka.Re
 func (e encoder) quarantinedAndEntry(s sighting, w walk.Window, now time.Time) (quarantined, entry kafka.Record) {
 	q := schema.Quarantined{
 		CorpID:      e.corpID,
-		Reason:      s.unreadable,
+		Reason:      s.unfit.reason,
 		WindowStart: w.AskStart,
 		WindowEnd:   w.AskEnd,
-		ObservedAt:  s.observedAt,
+		ObservedAt:  s.unfit.observedAt,
 	}
 	// JSON writes at most six bytes for one; of a record that is too large for the topic the beginning is kept.
-	text := e.privacy.redactRecord(s.record.Raw, max(0, e.topics.MaxQuarantineBytes-quarantineFrame)/6)
+	text := e.privacy.redactRecord(s.unfit.raw, max(0, e.topics.MaxQuarantineBytes-quarantineFrame)/6)
 	if utf8.ValidString(text) {
 		q.Record = text
 	} else {

@@ -39,6 +39,8 @@ func history(dawn time.Time, plan plan) (all []dingtalktest.Leaver) {
 	crowd := func(who string, at time.Duration) { // of whom little is known: a third of the time of these tests
 		all = append(all, dingtalktest.Leaver{UserID: canaryUser + who, LeaveTime: dawn.Add(at)})
 	}
+	leave(midWalk+"1", founded+2*day) // filed before all others: on the first page, if that is the order
+	leave(midWalk+"2", founded+4*day)
 	leave("long-before-START", founded-7*time.Hour)
 	leave("just-before-START", founded-time.Second)
 	leave("at-START", founded)
@@ -49,14 +51,12 @@ func history(dawn time.Time, plan plan) (all []dingtalktest.Leaver) {
 			crowd(fmt.Sprintf("shifted-edge-%d-%d", k, s), end+time.Duration(s-1)*time.Second-8*time.Hour)
 		}
 	}
-	leave(midWalk+"1", founded+2*day)
 	for k := range 62 { // more than a page holds, in one second
 		crowd(fmt.Sprintf("bulk-%d", k), founded+3*day)
 	}
 	for k := range 33 { // with the bulk and those below more than two pages in one window
 		crowd(fmt.Sprintf("early-%d", k), founded+day+time.Duration(k)*3*time.Hour)
 	}
-	leave(midWalk+"2", founded+4*day)
 	leave("leaves-thrice", founded+3*day+time.Hour)
 	leave("leaves-thrice", founded+5*day)
 	leave("listed-twice", founded+4*day)
@@ -73,6 +73,9 @@ func history(dawn time.Time, plan plan) (all []dingtalktest.Leaver) {
 		leave(fmt.Sprintf("backdated-%d", k), founded+time.Duration(k+2)*day+time.Minute).OperatedAt = dawn.Add(founded + 18*day)
 	}
 	leave("ahead", 2*time.Hour).OperatedAt = dawn.Add(founded + 19*day)
+	for who, at := range map[string]time.Duration{"shown-soon": -time.Minute, "shown-a-day-late": yesterday + time.Hour + time.Second} {
+		leave(who, at).VisibleAt = dawn.Add(plan.caughtUp - time.Second) // a poll then shows more than a page
+	}
 	leave("shown-late", -6*time.Hour).VisibleAt = dawn.Add(plan.first - 10*time.Second)
 	leave("shown-after-OVERLAP", founded+10*day).VisibleAt = dawn.Add(plan.first - 10*time.Second)
 	return all
@@ -80,22 +83,23 @@ func history(dawn time.Time, plan plan) (all []dingtalktest.Leaver) {
 
 // happening is something that happens between two pages of a walk.
 type happening struct {
-	after time.Duration // dawn
-	from  time.Duration // after dawn: the least start of the window that is walked
-	do    func(c *company)
+	after    time.Duration // dawn
+	from, to time.Duration // after dawn: in which the window begins that is walked
+	do       func(c *company)
 }
 
 // story is what happens while pages are walked. Whoever is removed, or moved away, has been published by then, but for those who are removed
 // in mid-walk: each is a departure if a page showed him before, and none otherwise.
 func story(plan plan) []happening {
 	return []happening{
-		{0, founded - time.Hour, func(c *company) { c.shake(1) }},
-		{0, founded - time.Hour, func(c *company) { c.shake(2) }},
-		{0, -40 * time.Hour, func(c *company) {
-			c.leave("inserted-yesterday", yesterday+time.Hour+time.Second)
-			c.leave("inserted-today", -time.Minute)
+		{0, founded - time.Hour, founded + day, func(c *company) { c.shake(1) }},
+		{0, founded - time.Hour, founded + day, func(c *company) { c.shake(2) }},
+		{0, -40 * time.Hour, day, func(c *company) {
+			for k := range 2 { // in no poll, so that it does not matter which of the two comes first
+				c.leave(fmt.Sprintf("inserted-3-%d", k), -34*time.Hour+time.Duration(k)*time.Hour)
+			}
 		}},
-		{plan.caughtUp, -40 * time.Hour, func(c *company) {
+		{plan.caughtUp, -40 * time.Hour, day, func(c *company) {
 			c.sim.Remove(canaryUser+"removed", c.dawn.Add(yesterday+15*time.Minute))
 			c.leave("live", plan.caughtUp)
 			c.sim.Leave(person("just-now", time.Now()))
@@ -103,7 +107,7 @@ func story(plan plan) []happening {
 			filed.OperatedAt = time.Now()
 			c.sim.Leave(filed)
 		}},
-		{plan.caughtUp, -40 * time.Hour, func(c *company) {
+		{plan.caughtUp, -40 * time.Hour, day, func(c *company) {
 			c.sim.Edit(canaryUser+"amended", c.dawn.Add(yesterday+25*time.Minute), func(l *dingtalktest.Leaver) { l.LeaveReason = "delete" })
 			c.sim.Edit(canaryUser+"moved", c.dawn.Add(yesterday+35*time.Minute), func(l *dingtalktest.Leaver) {
 				l.LeaveTime = l.LeaveTime.Add(time.Hour)

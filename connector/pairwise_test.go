@@ -63,7 +63,7 @@ func demands() [][]choice {
 func limits() [][]choice {
 	type sw = dingtalktest.Switches
 	inMidWalk := func(do func(c *company)) func(*company) {
-		return func(c *company) { c.story = append(c.story, happening{0, -40 * time.Hour, do}) }
+		return func(c *company) { c.story = append(c.story, happening{0, -40 * time.Hour, day, do}) }
 	}
 	return [][]choice{
 		{

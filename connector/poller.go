@@ -2,11 +2,9 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"departures/connector/dingtalk"
@@ -42,10 +40,17 @@ type poller struct {
 	board   *board
 	log     *slog.Logger
 
+	fetches   fetches
+	batch     batch        // what the next transaction commits
+	committed chan outcome // of the commit under way
+	busy      bool         // a commit is under way
+
 	nextHeartbeat time.Time
+	nextPromise   time.Time
 	whole         bool // a window was walked whole in this session
 	apart         bool // the clocks were found apart, and it was said
 	stuck         stuck
+	catchUp       catchUp
 }
 
 // organisation is one DingTalk organisation and what outlives a session of it: the client, with its token and rate limit, and how
@@ -56,8 +61,11 @@ type organisation struct {
 	weather weather // of one poller at a time
 }
 
-// run polls until ctx ends or the session is lost. The loop waits; the step works.
+// run polls until ctx ends or the session is lost. The loop waits; the steps work.
 func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer p.fetches.running.Wait()
+	defer cancel()
 	// Soon, but after a first window if that goes well: whoever restarts often shall not leave the topic without a checkpoint.
 	p.nextHeartbeat = time.Now().Add(firstHeartbeat)
 	p.show(cp)
@@ -67,12 +75,18 @@ func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
 	}
 	var pr walk.Progress
 	for {
-		w, wait := walk.Next(cp, pr, p.now(), p.limits)
+		now := time.Now()
+		pr = p.giveWay(cp, pr)
+		plan, wait := walk.Plan(cp, pr, p.now(), p.limits, p.fetches.windows())
+		p.fetches.follow(ctx, plan)
+		p.watchCatchUp(plan)
 		var err error
-		if wait > 0 {
-			err = p.rest(ctx, cp, wait)
+		if f := p.fetches.turn(); f != nil && f.over() && p.batch.takes(f.window) {
+			cp, pr, err = p.step(cp, pr, f)
 		} else {
-			cp, pr, err = p.poll(ctx, cp, pr, w)
+			p.commitIfDue(ctx, cp)
+			p.fetches.ask(p.org.weather)
+			pr, err = p.await(ctx, pr, p.wake(now, pr, wait))
 		}
 		if err != nil {
 			return err
@@ -80,125 +94,137 @@ func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
 	}
 }
 
-// poll walks one window: collect its records, let the walk decide, commit what is new together with the checkpoint. A poll that
-// shows nothing new commits nothing: its checkpoint goes with the next commit, or the next heartbeat.
-func (p *poller) poll(ctx context.Context, cp schema.Checkpoint, pr walk.Progress, w walk.Window) (schema.Checkpoint, walk.Progress, error) {
-	got, err := p.collect(ctx, cp, pr, w)
+// step lets the walk decide what follows from a window whose turn it is and that wants no further page. What is to be published goes to
+// the next transaction, and the ledger names it from now on: if that transaction fails, the session and its ledger are void with it.
+// A window that shows nothing new commits nothing: its checkpoint goes with the next commit, or the next heartbeat.
+func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.Checkpoint, walk.Progress, error) {
+	w, got := f.window, f.got
+	if !got.tally.Full() {
+		p.brighten(f, true)
+	}
+	p.fetches.drop(f)
 	switch {
-	case errors.Is(err, errTooOld):
-		return cp, walk.Refused(pr, w, p.now()), nil
-	case errors.Is(err, errGivenUp):
-		return cp, walk.GivenUp(pr, w), nil
-	case err != nil:
-		return cp, pr, err
 	case got.tally.Full() && p.limits.Endless:
 		return cp, pr, refusef("organisation %s: more than %d leave records since %s, and DINGTALK_END_TIME=never forbids asking for less at once: set DINGTALK_END_TIME=always; or begin anew at a later START, with a new STATE_TOPIC and `departures state init`",
 			p.org.CorpID, walk.MaxEndlessRecords, w.Start.Format(time.RFC3339))
 	case got.tally.Full():
-		p.log.Debug("window cut", windowAttrs(w), "records", len(got.records))
+		p.log.Debug("window cut", windowAttrs(w))
 		return cp, walk.Cut(pr, w, got.tally), nil
 	}
-	p.brighten(true)
 	p.had(w)
 	step := walk.Advance(cp, pr, p.ledger, w, got.records, p.now(), p.jittered())
 	next := step.Checkpoint
 	next.ObservedAt = got.arrived
 	next.AppKeyDigest = p.org.AppKeyDigest
+	if len(step.Publish)+len(step.Quarantine) > 0 {
+		p.batch.add(w, got, step)
+	} else {
+		p.log.Debug("nothing new", "walk", w.Kind.String(), windowAttrs(w), "known", step.Known, "changed", step.Changed, "before_floor", step.BeforeFloor)
+	}
+	for _, r := range step.Publish {
+		p.ledger.Add(r.ID, r.Content)
+	}
+	for _, r := range step.Quarantine {
+		p.ledger.Add(r.ID, r.Content)
+	}
 	if !p.whole {
 		p.whole, p.nextHeartbeat = true, time.Time{}
 	}
-	if len(step.Publish)+len(step.Quarantine) > 0 {
-		err = p.publish(ctx, w, got, step, next)
-	} else {
-		p.log.Debug("nothing new", "walk", w.Kind.String(), windowAttrs(w), "known", step.Known, "changed", step.Changed, "before_floor", step.BeforeFloor)
-		err = p.beatIfDue(ctx, next)
+	if !p.busy && p.batch.windows == 0 {
+		p.walked(next)
 	}
-	if err != nil {
-		return cp, pr, err
-	}
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Checkpoint, o.LastWindow = next, time.Now() })
 	if len(next.Gaps) > len(cp.Gaps) {
 		p.warnOfGaps(next)
 	}
 	return next, step.Progress, nil
 }
 
-// publish commits a step: its events, its quarantined records, a ledger entry for each, and the checkpoint, in one transaction.
-func (p *poller) publish(ctx context.Context, w walk.Window, got collected, step walk.Step, next schema.Checkpoint) error {
-	now := time.Now()
-	records := make([]kafka.Record, 0, 2*(len(step.Publish)+len(step.Quarantine))+1)
-	for _, r := range step.Publish {
-		event, entry := p.encoder.eventAndEntry(got.sightings[r.Index], now)
-		records = append(records, event, entry)
+// outcome is how a commit ended.
+type outcome struct {
+	batch      batch
+	checkpoint schema.Checkpoint
+	err        error
+}
+
+// commitIfDue begins to commit what has gathered together with the checkpoint, or the checkpoint alone when the last commit is long
+// enough ago; unless a commit is under way.
+func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
+	if p.busy || p.batch.windows == 0 && time.Now().Before(p.nextHeartbeat) {
+		return
 	}
-	for _, r := range step.Quarantine {
-		quarantined, entry := p.encoder.quarantinedAndEntry(got.sightings[r.Index], w, now)
-		records = append(records, quarantined, entry)
+	b := p.batch
+	p.busy, p.batch = true, batch{}
+	p.fetches.running.Go(func() {
+		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the
+		// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
+		err := p.session.Commit(ctx, b.records(p.encoder, cp, time.Now()))
+		p.committed <- outcome{b, cp, err}
+	})
+}
+
+// settle notes how a commit ended.
+func (p *poller) settle(o outcome) error {
+	b, cp := o.batch, o.checkpoint
+	switch {
+	case o.err != nil && b.windows > 0:
+		return sessionError{fmt.Errorf("commit of %d events, window %s to %s: %w", len(b.publish), b.start.Format(time.RFC3339), b.end.Format(time.RFC3339), o.err)}
+	case o.err != nil:
+		return sessionError{fmt.Errorf("commit of the checkpoint: %w", o.err)}
 	}
-	// Killed before this line takes effect, nothing of the step exists and the same window shows it again; killed after it, the
-	// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
-	if err := p.session.Commit(ctx, append(records, p.encoder.checkpoint(next))); err != nil {
-		return sessionError{fmt.Errorf("commit of %d events, window %s to %s: %w", len(step.Publish), w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339), err)}
-	}
-	for _, r := range step.Publish {
-		p.ledger.Add(r.ID, r.Content)
-	}
-	for _, r := range step.Quarantine {
-		p.ledger.Add(r.ID, r.Content)
-	}
+	p.busy = false
 	p.beat()
-	p.log.Info("committed", append([]any{
-		"walk", w.Kind.String(), windowAttrs(w), "events", len(step.Publish), "quarantined", len(step.Quarantine),
-		"high_water_mark", next.HighWaterMark,
-	}, oddities(got, step)...)...)
-	return nil
-}
-
-// oddities are the counts that are zero on an ordinary day, where they are not.
-func oddities(got collected, step walk.Step) (attrs []any) {
-	repairs := 0
-	for _, r := range slices.Concat(step.Publish, step.Quarantine) {
-		repairs += got.sightings[r.Index].record.Repairs.Total()
-	}
-	for _, odd := range []struct {
-		name  string
-		count int
-	}{{"repairs", repairs}, {"ahead_of_time", step.Future}, {"changed", step.Changed}, {"before_floor", step.BeforeFloor}} {
-		if odd.count > 0 {
-			attrs = append(attrs, odd.name, odd.count)
-		}
-	}
-	return attrs
-}
-
-// rest waits for d, and commits the heartbeats that fall due meanwhile.
-func (p *poller) rest(ctx context.Context, cp schema.Checkpoint, d time.Duration) error {
-	for end := time.Now().Add(d); ; {
-		p.promise()
-		if err := p.beatIfDue(ctx, cp); err != nil {
-			return err
-		}
-		left := min(time.Until(end), time.Until(p.nextHeartbeat))
-		if !time.Now().Before(end) {
-			return ctx.Err()
-		}
-		if err := sleep(ctx, left); err != nil {
-			return err
-		}
-	}
-}
-
-// beatIfDue commits the checkpoint alone, when the last commit is long enough ago.
-func (p *poller) beatIfDue(ctx context.Context, cp schema.Checkpoint) error {
-	if time.Now().Before(p.nextHeartbeat) {
+	if b.windows == 0 {
+		p.log.Debug("checkpoint committed", "high_water_mark", cp.HighWaterMark)
 		return nil
 	}
-	if err := p.session.Commit(ctx, []kafka.Record{p.encoder.checkpoint(cp)}); err != nil {
-		return sessionError{fmt.Errorf("commit of the checkpoint: %w", err)}
+	p.walked(cp)
+	level := slog.LevelInfo
+	if b.kind == walk.CatchUp {
+		level = slog.LevelDebug // how it gets on is said every few seconds
 	}
-	p.beat()
-	p.log.Debug("checkpoint committed", "high_water_mark", cp.HighWaterMark)
+	p.log.Log(context.Background(), level, "committed", b.attrs(cp)...)
 	return nil
+}
+
+// walked publishes a checkpoint up to which all is committed that is to be.
+func (p *poller) walked(cp schema.Checkpoint) {
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Checkpoint, o.LastWindow = cp, time.Now() })
+}
+
+// await waits for what comes next: a page, the end of a commit, or the time of something.
+func (p *poller) await(ctx context.Context, pr walk.Progress, wake time.Time) (walk.Progress, error) {
+	p.promise()
+	select {
+	case a := <-p.fetches.answers:
+		return p.answered(ctx, pr, a)
+	case o := <-p.committed:
+		return pr, p.settle(o)
+	case <-time.After(time.Until(wake)):
+		return pr, nil
+	case <-ctx.Done():
+		return pr, ctx.Err()
+	}
+}
+
+// wake is when the loop has to look again although nothing has come: for a poll that falls due, for a fetch that was paused, for a
+// heartbeat. Now is when the loop began to look: whatever has fallen due since is still to come.
+func (p *poller) wake(now time.Time, pr walk.Progress, wait time.Duration) time.Time {
+	at := soonest(now, p.clock.opened.Add(pr.Due()), p.fetches.nextCall(now, p.org.weather.clearAt), p.nextHeartbeat)
+	if wait > 0 {
+		at = soonest(now, at, now.Add(wait))
+	}
+	return at
+}
+
+// soonest is the first of some times that is still to come, at most a heartbeat away.
+func soonest(now time.Time, times ...time.Time) time.Time {
+	at := now.Add(heartbeat)
+	for _, t := range times {
+		if t.After(now) && t.Before(at) {
+			at = t
+		}
+	}
+	return at
 }
 
 // beat sets the next heartbeat, after a commit.
@@ -225,8 +251,12 @@ func (p *poller) show(cp schema.Checkpoint) {
 	})
 }
 
-// promise says when the loop will have moved again, at the latest: it wakes for every heartbeat.
+// promise says when the loop will have moved again, at the latest: it wakes for every heartbeat. Said once a second, it holds.
 func (p *poller) promise() {
+	if time.Now().Before(p.nextPromise) {
+		return
+	}
+	p.nextPromise = time.Now().Add(time.Second)
 	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.MovesBefore = time.Now().Add(heartbeat + heartbeatSpread + loopGrace) })
 }
 

@@ -225,21 +225,25 @@ func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) e
 }
 
 func (r *Runner) poller(o *organisation, session *kafka.Session, ledger *walk.Ledger, log *slog.Logger) *poller {
+	limits := walk.Limits{
+		PollInterval:      r.cfg.PollInterval,
+		Overlap:           r.cfg.Overlap,
+		ReconcileInterval: r.cfg.ReconcileInterval,
+		Lookback:          r.cfg.Lookback,
+		Endless:           !o.DingTalk.EndTime,
+	}
+	e := encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: session.Topics()}
 	return &poller{
-		org:     o,
-		session: session,
-		encoder: encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: session.Topics()},
-		ledger:  ledger,
-		limits: walk.Limits{
-			PollInterval:      r.cfg.PollInterval,
-			Overlap:           r.cfg.Overlap,
-			ReconcileInterval: r.cfg.ReconcileInterval,
-			Lookback:          r.cfg.Lookback,
-			Endless:           !o.DingTalk.EndTime,
-		},
-		clock: newClock(),
-		board: r.board,
-		log:   log.With("corp_id", o.CorpID),
+		org:       o,
+		session:   session,
+		encoder:   e,
+		ledger:    ledger,
+		limits:    limits,
+		clock:     newClock(),
+		board:     r.board,
+		log:       log.With("corp_id", o.CorpID),
+		fetches:   fetches{client: o.client, encoder: e, limits: limits, answers: make(chan answer)},
+		committed: make(chan outcome, 1),
 	}
 }
 

@@ -24,6 +24,7 @@ type OrgStatus struct {
 	Checkpoint  schema.Checkpoint // as last walked; zero before the session is open
 	LastWindow  time.Time         // when a window was last walked whole, on our clock; zero before the first
 	FreshWithin time.Duration     // not ready when that is longer ago
+	CatchUp     *CatchUp          // nil when no history is being caught up with
 	Trouble     string            // what stands in the way and what to do about it, empty when nothing does
 	MovesBefore time.Time         // the loop promised to have moved by then
 	Stuck       string            // the window that cannot be had while others can, empty when there is none

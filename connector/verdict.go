@@ -21,12 +21,13 @@ type ruling struct {
 	most   time.Duration // the longest pause
 	steady int           // so many pauses in a row before they begin to double
 	fix    string        // what a person can do about it, empty where time heals it
+	alone  bool          // it concerns the window that met it: others are asked for meanwhile
 }
 
 // Rulings on what DingTalk answered. The pauses are DingTalk's own figures where it documents one (a second after a QPS limit, a
 // minute after a per-minute limit, five minutes after an IP ban).
 var (
-	transient   = &ruling{name: "no answer that can be used", pause: time.Second, most: time.Minute}
+	transient   = &ruling{name: "no answer that can be used", pause: time.Second, most: time.Minute, alone: true}
 	throttled   = &ruling{name: "throttled", pause: time.Second, most: time.Minute, steady: 8}
 	perMinute   = &ruling{name: "throttled for a minute", pause: time.Minute, most: 5 * time.Minute, steady: 8}
 	banned      = &ruling{name: "IP address banned", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "DingTalk bans an address for five minutes after 10,000 calls in 20 seconds: look for another program that calls from this one; or a page that is not DingTalk's came in its place: check DINGTALK_BASE_URL and the proxies on the way"}
@@ -36,8 +37,8 @@ var (
 	credentials = &ruling{name: "credentials refused", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
 	permission  = &ruling{name: "permission missing", pause: time.Minute, most: 5 * time.Minute, fix: "grant the app the permission Contact.Common.Read in DingTalk's console"}
 	whiteList   = &ruling{name: "IP address not on the white list", pause: time.Minute, most: 5 * time.Minute, fix: "add this host's public address to the app's server IP list in DingTalk's console"}
-	badRequest  = &ruling{name: "window refused", pause: time.Second, most: time.Minute, fix: "if it lasts: DingTalk may refuse endTime for this organisation, then set DINGTALK_END_TIME=never; or this host's clock is wrong"}
-	nextToken   = &ruling{name: "walk begun again", pause: time.Second, most: time.Minute} // the client goes on with the first page
+	badRequest  = &ruling{name: "window refused", pause: time.Second, most: time.Minute, alone: true, fix: "if it lasts: DingTalk may refuse endTime for this organisation, then set DINGTALK_END_TIME=never; or this host's clock is wrong"}
+	nextToken   = &ruling{name: "walk begun again", pause: time.Second, most: time.Minute, alone: true} // the client goes on with the first page
 )
 
 // Rulings on Kafka. After the first two the session is thrown away and a new one opened; the pause after a fence is long, since

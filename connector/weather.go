@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"maps"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -17,6 +18,7 @@ const reminder = 10 * time.Minute
 // sessions, since what DingTalk holds against us has nothing to do with Kafka.
 type weather struct {
 	spells  map[*ruling]*spell
+	worseAt time.Time // when a trouble of all calls was last noted: what was asked before says nothing of it
 	clearAt time.Time // no call is made before
 	trouble string    // for people, empty when all is well
 	saidAt  time.Time // when somebody was warned last, zero when nobody was
@@ -45,7 +47,9 @@ func (w *weather) worsen(r *ruling, asked time.Duration) (pause time.Duration, n
 	if s.times <= r.steady {
 		s.backoff.Reset()
 	}
-	w.clearAt = time.Now().Add(pause)
+	if !r.alone {
+		w.worseAt = time.Now()
+	}
 	news = !s.said && (pause >= sayAfter || s.times > 1) || s.said && time.Since(w.saidAt) >= reminder
 	if news {
 		s.said, w.saidAt = true, time.Now()
@@ -60,9 +64,34 @@ func (w *weather) brighten(whole bool) (cleared, news bool) {
 		w.spells = map[*ruling]*spell{nextToken: again}
 		return false, false
 	}
-	cleared, news = len(w.spells) > 0, !w.saidAt.IsZero()
+	cleared, news = w.trouble != "", !w.saidAt.IsZero()
 	*w = weather{}
 	return cleared, news
+}
+
+// general reports whether there is a trouble that concerns all calls.
+func (w *weather) general() bool {
+	for r := range w.spells {
+		if !r.alone {
+			return true
+		}
+	}
+	return false
+}
+
+// lift says that a page came of a window whose turn it is not, which ends the troubles that concern all calls; and gives whether there is
+// none left, and whether people should hear of it.
+func (w *weather) lift() (cleared, news bool) {
+	before := len(w.spells)
+	maps.DeleteFunc(w.spells, func(r *ruling, _ *spell) bool { return !r.alone })
+	if len(w.spells) == before {
+		return false, false
+	}
+	w.clearAt = time.Time{}
+	if len(w.spells) > 0 {
+		return false, false
+	}
+	return w.brighten(true)
 }
 
 // doubling gives pauses from first to most, each twice the one before and up to a quarter longer by chance, never shorter; where first

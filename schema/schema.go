@@ -18,9 +18,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -34,8 +31,14 @@ type Departure struct {
 
 // Key is the key of the departure's event, and its CloudEvents id: <corpId>/<userId>@<leaveTime>, with the userId raw.
 // The part before the last "@" names the person, the part after it the time, RFC 3339 in UTC.
-func (d Departure) Key() string {
-	return d.CorpID + "/" + d.UserID + "@" + d.LeaveTime.UTC().Format(time.RFC3339)
+func (d Departure) Key() string { return d.keyAfter("") }
+
+// keyAfter is prefix and the departure's key.
+func (d Departure) keyAfter(prefix string) string {
+	b := make([]byte, 0, 128) // with most keys the string is the only allocation
+	b = append(append(b, prefix...), d.CorpID...)
+	b = append(append(b, '/'), d.UserID...)
+	return string(appendTime(append(b, '@'), d.LeaveTime))
 }
 
 // PartitionKey is the part of an event key that picks the partition: what stands before the last "@", <corpId>/<userId>,
@@ -57,32 +60,4 @@ func Digest(b []byte) string {
 type Header struct {
 	Key   string
 	Value string
-}
-
-// encode is the JSON of v on one line, without HTML escaping: a name with "&" stays readable for every consumer.
-// Values of this package always encode; anything else is a mistake in the program.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("schema: encode %T: %v", v, err))
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// stamp is a moment on our own clock, RFC 3339 in UTC with milliseconds.
-type stamp time.Time
-
-func (s stamp) MarshalText() ([]byte, error) {
-	return []byte(time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z")), nil
-}
-
-func (s *stamp) UnmarshalText(b []byte) error {
-	t, err := time.Parse(time.RFC3339, string(b))
-	if t = t.UTC(); err == nil && (t.Year() < 0 || t.Year() > 9999) { // by its offset: RFC 3339 could not write it again
-		err = errors.New("a time outside the years 0 to 9999")
-	}
-	*s = stamp(t)
-	return err
 }

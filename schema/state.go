@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ const (
 func CheckpointKey(corpID string) string { return checkpointPrefix + corpID }
 
 // PublishedKey is the state key of the ledger entry for a published departure.
-func PublishedKey(d Departure) string { return publishedPrefix + d.Key() }
+func PublishedKey(d Departure) string { return d.keyAfter(publishedPrefix) }
 
 // QuarantinedKey is the state key of the ledger entry for a quarantined record.
 func QuarantinedKey(corpID, digest string) string {
@@ -190,17 +191,31 @@ type LedgerEntry struct {
 	PublishedAt time.Time // on our clock; milliseconds
 }
 
-type ledgerEntryJSON struct {
-	Digest      string `json:"digest"`
-	PublishedAt stamp  `json:"publishedAt"`
-}
+// What stands before, between and behind the two values of a ledger entry as this program writes it.
+const (
+	entryBegin  = `{"digest":`
+	entryMiddle = `,"publishedAt":"`
+	entryEnd    = `"}`
+)
 
 // JSON is the record's value.
-func (l LedgerEntry) JSON() []byte { return encode(ledgerEntryJSON{l.Digest, stamp(l.PublishedAt)}) }
+func (l LedgerEntry) JSON() []byte {
+	b := make([]byte, 0, 96) // an entry of ours takes 86 bytes
+	b = appendString(append(b, entryBegin...), l.Digest)
+	b = stamp(l.PublishedAt).append(append(b, entryMiddle...))
+	return append(b, entryEnd...)
+}
 
-// ParseLedgerEntry reads a ledger entry.
+// ParseLedgerEntry reads a ledger entry. A restore reads one for every departure: one that is written as JSON writes it is
+// taken apart by hand, any other by encoding/json.
 func ParseLedgerEntry(b []byte) (LedgerEntry, error) {
-	var l ledgerEntryJSON
+	if l, ok := cutLedgerEntry(b); ok {
+		return l, nil
+	}
+	var l struct {
+		Digest      string `json:"digest"`
+		PublishedAt stamp  `json:"publishedAt"`
+	}
 	if err := json.Unmarshal(b, &l); err != nil {
 		return LedgerEntry{}, fmt.Errorf("ledger entry: %w", err)
 	}
@@ -208,4 +223,20 @@ func ParseLedgerEntry(b []byte) (LedgerEntry, error) {
 		return LedgerEntry{}, errors.New("ledger entry: digest is missing")
 	}
 	return LedgerEntry{l.Digest, time.Time(l.PublishedAt)}, nil
+}
+
+// cutLedgerEntry reads an entry without looking at what JSON allows beside the one form that LedgerEntry.JSON gives it.
+func cutLedgerEntry(b []byte) (l LedgerEntry, ok bool) {
+	b, begins := bytes.CutPrefix(b, []byte(entryBegin+`"`))
+	b, ends := bytes.CutSuffix(b, []byte(entryEnd))
+	digest, at, both := bytes.Cut(b, []byte(`"`+entryMiddle))
+	if !begins || !ends || !both || len(digest) == 0 {
+		return l, false
+	}
+	var published stamp
+	if published.UnmarshalText(at) != nil {
+		return l, false
+	}
+	l = LedgerEntry{string(digest), time.Time(published)}
+	return l, plain(l.Digest) // neither an escape nor the end of another string stands in it
 }

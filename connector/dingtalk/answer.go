@@ -130,9 +130,9 @@ const maxScopes = 16
 // scopes are the permissions that the refusal names as missing.
 func scopes(o object) []string {
 	v, _ := o.get("accessdenieddetail", "accessDeniedDetail", "AccessDeniedDetail")
-	detail, _ := parseObject(v)
+	detail, _ := splitObject(v)
 	v, _ = detail.get("requiredScopes", "RequiredScopes")
-	elements, _ := parseList(v)
+	elements, _ := splitList(v)
 	var list []string
 	for _, e := range elements[:min(len(elements), maxScopes)] {
 		s, isText := unquote(e)
@@ -145,7 +145,7 @@ func scopes(o object) []string {
 }
 
 // clean makes a foreign identifier fit for a log line: what DingTalk's codes, request ids and scopes are not made of
-// becomes "?", and 128 bytes are enough.
+// becomes "?", and 128 bytes are enough. It is a copy, since an error may outlive the answer by far.
 func clean(s string) string {
 	const limit = 128
 	return strings.Map(func(r rune) rune {
@@ -154,5 +154,5 @@ func clean(s string) string {
 			return r
 		}
 		return '?'
-	}, s[:min(len(s), limit)])
+	}, strings.Clone(s[:min(len(s), limit)]))
 }

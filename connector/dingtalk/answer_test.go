@@ -63,6 +63,8 @@ func TestRefusal(t *testing.T) {
 		{"status 1111 is a block", 200, `{"status":1111}`, Error{Status: 200, RequestID: "H-1", Banned: true, RetryAfter: BanPause}, ""},
 		{"status 1111 as text is a block", 200, `{"status":"1111"}`, Error{Status: 200, RequestID: "H-1", Banned: true, RetryAfter: BanPause}, ""},
 		{"punish is a block", 200, `{"punish":"deny"}`, Error{Status: 200, RequestID: "H-1", Banned: true, RetryAfter: BanPause}, ""},
+		{"a block with something behind it", 200, `{"status":1111,"punish":"deny"} <!-- -->`, Error{Status: 200, RequestID: "H-1", Banned: true, RetryAfter: BanPause}, ""},
+		{"a refusal with something behind it", 400, `{"code":"x","message":"m"}{}`, Error{Status: 400, Code: "x", RequestID: "H-1"}, ""},
 		{"punish is a block under any status", 420, `{"punish":"deny","status":1111}`, Error{Status: 420, RequestID: "H-1", Banned: true, RetryAfter: BanPause}, ""},
 		{"empty 403", 403, "", Error{Status: 403, RequestID: "H-1", Empty: true}, op + ": dingtalk 403 without a body (request H-1)"},
 		{"text under 500", 500, "oops canary-name", Error{Status: 500, RequestID: "H-1"}, op + ": dingtalk 500 (request H-1)"},

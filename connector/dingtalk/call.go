@@ -17,6 +17,8 @@ import (
 const (
 	// maxBody bounds an answer after inflation. Fifty records of the documented size are below 20 KiB.
 	maxBody = 8 << 20
+	// usualBody bounds the room that is made for a body before it comes: an answer may announce anything.
+	usualBody = 64 << 10
 	// maxHeader bounds an answer's header. DingTalk's is below 1 KiB.
 	maxHeader = 64 << 10
 	// maxDelay is how long an answer may take to begin, however long a call may take: a gateway gives up what stands behind
@@ -69,14 +71,25 @@ func (c *Client) call(ctx context.Context, op string, r *http.Request) (answer, 
 	case limited.Err() != nil:
 		err = context.Cause(limited)
 	}
-	log := c.config.Log.With(slog.String("op", op), slog.Int("status", a.status), slog.String("request_id", a.requestID()),
-		slog.Duration("duration", time.Since(began)))
+	c.logCall(ctx, op, a, time.Since(began), err)
 	if err != nil {
-		log.DebugContext(ctx, "dingtalk call", "err", err)
 		return answer{}, fmt.Errorf("%s: %w", op, err)
 	}
-	log.DebugContext(ctx, "dingtalk call")
 	return a, nil
+}
+
+// logCall writes a call's one line, which is put together only where it is wanted.
+func (c *Client) logCall(ctx context.Context, op string, a answer, took time.Duration, err error) {
+	if !c.config.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("op", op), slog.Int("status", a.status), slog.String("request_id", a.requestID()), slog.Duration("duration", took),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	c.config.Log.LogAttrs(ctx, slog.LevelDebug, "dingtalk call", attrs...)
 }
 
 // late is the error of a call in which something did not come in time. It is no error of a context: those mean that the caller
@@ -104,7 +117,7 @@ func (c *Client) exchange(r *http.Request, giveUp context.CancelCauseFunc) (answ
 		a.server = date.UTC()
 		c.clock.read(a.server, called, time.Now())
 	}
-	a.body, a.tooLarge, err = readBody(resp.Body, giveUp)
+	a.body, a.tooLarge, err = readBody(resp.Body, resp.ContentLength, giveUp)
 	a.arrived = time.Now()
 	if err != nil {
 		return a, networkError{err}
@@ -112,16 +125,26 @@ func (c *Client) exchange(r *http.Request, giveUp context.CancelCauseFunc) (answ
 	return a, nil
 }
 
-// readBody reads a body whole, inflated. One that is too large is read no further: closing it ends its connection, or its
-// stream over HTTP/2.
-func readBody(r io.Reader, giveUp context.CancelCauseFunc) (body []byte, tooLarge bool, err error) {
+// readBody reads a body whole, inflated; length is what the answer announces, below 0 if it does not. One that is too large is read
+// no further: closing it ends its connection, or its stream over HTTP/2.
+func readBody(r io.Reader, length int64, giveUp context.CancelCauseFunc) (body []byte, tooLarge bool, err error) {
 	silence := time.AfterFunc(maxSilence, func() { giveUp(late("further byte", maxSilence)) })
 	defer silence.Stop()
-	body, err = io.ReadAll(io.LimitReader(audible{r, silence}, maxBody+1))
+	body, err = readAll(io.LimitReader(audible{r, silence}, maxBody+1), length)
 	if len(body) > maxBody {
 		return nil, true, err
 	}
 	return body, false, err
+}
+
+// readAll is io.ReadAll, without its copies where the length is known.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > usualBody {
+		return io.ReadAll(r)
+	}
+	b := bytes.NewBuffer(make([]byte, 0, length+bytes.MinRead)) // or it would grow once more to see that nothing follows
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // audible is a body whose bytes put off the end of the silence.
@@ -150,10 +173,12 @@ func (e networkError) Error() string {
 
 func (e networkError) Unwrap() error { return e.err }
 
-// newTransport is a transport like the standard library's default.
+// newTransport is a transport like the standard library's default, but for its one host: of that it keeps every connection that
+// it may keep, where the default keeps two, and calls at the same time would dial again and again.
 func newTransport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxResponseHeaderBytes = maxHeader
+	t.MaxIdleConnsPerHost = t.MaxIdleConns
 	t.Proxy = proxy
 	return t
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +201,43 @@ func TestDefaults(t *testing.T) {
 	equal(t, "burst", c.config.Limiter.rate.Burst(), 1)
 	equal(t, "timeout", c.config.Timeout, DefaultTimeout)
 	equal(t, "header limit", c.config.Transport.(*http.Transport).MaxResponseHeaderBytes, maxHeader)
+}
+
+// TestCallsAtTheSameTimeKeepTheirConnections: the standard library's transport keeps two for each host.
+func TestCallsAtTheSameTimeKeepTheirConnections(t *testing.T) {
+	const windows = 8
+	var dialled atomic.Int32
+	var together sync.WaitGroup
+	s := httptest.NewUnstartedServer(&dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
+		together.Done()
+		together.Wait() // until every window has a connection of its own
+		_, _ = io.WriteString(w, `{"records":[]}`)
+	}})
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			dialled.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	base, _ := url.Parse(s.URL)
+	transport := newTransport().(*http.Transport)
+	defer transport.CloseIdleConnections()
+	c := newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, transport })
+	for range 3 {
+		together.Add(windows)
+		var all sync.WaitGroup
+		for range windows {
+			all.Go(func() {
+				if _, errs := collect(c, 1); len(errs) > 0 {
+					t.Error(errs)
+					together.Done()
+				}
+			})
+		}
+		all.Wait()
+	}
+	equal(t, "connections", dialled.Load(), windows)
 }
 
 func TestCheckToken(t *testing.T) {

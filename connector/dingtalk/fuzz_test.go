@@ -13,6 +13,7 @@ func FuzzPage(f *testing.F) {
 	for _, s := range []string{
 		`{"records":[` + record("u1") + `,null,7,{"userId":"\ud83d","leaveTime":1}],"nextToken":"a"}`,
 		`{"records":null,"nextToken":0}`, `{"records":[{"userId":1,"userId":2,` + leaves + `}]}`, `{"records":[],"records":[]}`,
+		`{"records":[{"userId":"a","name":"b\tc","stateCode":86,"mobile":"\\","leaveReason":"x","leaveReason":null,` + leaves + `}]}`,
 		`{"records":[{}],"Records":[]}`, `{"code":"x","message":"m"}`, `{"status":1111}`, `<html>`, `{"records":[` + "{\"userId\":\"\xff\"}]}", ` {"records" : [ ] } x`,
 	} {
 		f.Add(200, []byte(s))
@@ -47,14 +48,14 @@ func FuzzPage(f *testing.F) {
 func checkRecord(t *testing.T, element json.RawMessage, r LeaveRecord) {
 	t.Helper()
 	if len(element) > maxRecord {
-		if r.Unreadable == "" || !bytes.Equal(r.Raw, element[:maxRecord]) {
+		if r.Unreadable == "" || !bytes.Equal(r.Compact(), element[:maxRecord]) {
 			t.Errorf("%d bytes: %q", len(element), r.Unreadable)
 		}
 		return
 	}
 	var compacted bytes.Buffer
-	if json.Compact(&compacted, element) != nil || !bytes.Equal(compacted.Bytes(), r.Raw) {
-		t.Errorf("raw: %q of %q", r.Raw, element)
+	if json.Compact(&compacted, element) != nil || !bytes.Equal(compacted.Bytes(), r.Compact()) {
+		t.Errorf("raw: %q of %q", r.Compact(), element)
 	}
 	switch readable := r.UserID != "" && !r.LeaveTime.IsZero(); {
 	case readable == (r.Unreadable != ""):
@@ -68,12 +69,22 @@ func checkRecord(t *testing.T, element json.RawMessage, r LeaveRecord) {
 	if err := d.Decode(&fields); err != nil {
 		t.Fatalf("%q: %v", element, err)
 	}
-	id, isText := fields["userId"].(string)
-	if number, ok := fields["userId"].(json.Number); ok {
-		id, isText = number.String(), true
-	}
-	if !isText || id != r.UserID || !utf8.ValidString(r.UserID) {
+	if !utf8.ValidString(r.UserID) {
 		t.Errorf("userId %q of %q", r.UserID, element)
+	}
+	for key, got := range map[string]*string{
+		"userId": &r.UserID, "name": (*string)(r.Name), "stateCode": (*string)(r.StateCode), "mobile": (*string)(r.Mobile), "leaveReason": r.LeaveReason,
+	} {
+		var want *string
+		switch v := fields[key].(type) {
+		case string:
+			want = &v
+		case json.Number:
+			want = new(v.String())
+		}
+		if (got == nil) != (want == nil) || got != nil && *got != *want {
+			t.Errorf("%s of %q: got %v, want %v", key, element, got, want)
+		}
 	}
 }
 
@@ -89,6 +100,9 @@ func FuzzLeaveTime(f *testing.F) {
 		}
 		if again, twice := parseLeaveTime(got.Format(time.RFC3339)); ok && (!twice || !again.Equal(got)) {
 			t.Errorf("%q: %v, and read again %v", s, got, again)
+		}
+		if isDocumented(s) && rfc3339(s) != s {
+			t.Errorf("%q has the documented shape and no shape at all", s)
 		}
 		want, err := time.Parse(time.RFC3339Nano, s)
 		if err != nil || want.Format(time.RFC3339Nano) != s { // the standard library takes hours of one digit, commas and more

@@ -2,12 +2,12 @@ package dingtalk
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// Limiter bounds the calls of one app. Calls that yield wait for each other first, so that one which does not waits behind a single
-// one of them, however many there are.
+// Limiter bounds the calls of one app. Calls that yield are made when no other wants to be made at that moment.
 type Limiter struct {
 	rate  *rate.Limiter
 	queue chan struct{} // holds one element while a call that yields waits for its turn
@@ -24,18 +24,32 @@ func NewLimiter(perSecond float64) *Limiter {
 // wait returns when a call may be made, or ctx's error.
 func (l *Limiter) wait(ctx context.Context) error {
 	if yields(ctx) {
-		select {
-		case l.queue <- struct{}{}:
-			defer func() { <-l.queue }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return l.yield(ctx)
 	}
 	if l.rate.Wait(ctx) != nil {
 		// Wait fails at once when ctx will end before the call's turn; ctx is let end, so that there is one error for it.
 		<-ctx.Done()
 	}
 	return ctx.Err()
+}
+
+// yield is wait for a call that yields. Such calls queue; the first of them takes the next turn that nobody has taken before it comes.
+func (l *Limiter) yield(ctx context.Context) error {
+	select {
+	case l.queue <- struct{}{}:
+		defer func() { <-l.queue }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for !l.rate.Allow() {
+		missing := max(1-l.rate.Tokens(), 0.001) / float64(l.rate.Limit())
+		select {
+		case <-time.After(time.Duration(missing * float64(time.Second))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 type yieldsKey struct{}

@@ -9,30 +9,32 @@ import (
 	"time"
 )
 
-func TestACallThatDoesNotYieldWaitsBehindOneOfThoseThatDo(t *testing.T) {
+func TestCallsThatYieldAreMadeWhenNoOtherIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const yielding = 8
 		l := NewLimiter(1)
-		if err := l.wait(t.Context()); err != nil { // the first call of all waits for nothing
-			t.Fatal(err)
-		}
 		began := time.Now()
 		after := func(ctx context.Context) time.Duration {
 			if err := l.wait(ctx); err != nil {
 				t.Error(err)
 			}
-			return time.Since(began)
+			return time.Since(began).Round(10 * time.Millisecond)
 		}
+		yielding, not := Yielding(t.Context(), func() bool { return true }), Yielding(t.Context(), func() bool { return false })
+		equal(t, "the first call of all", after(not), 0)
 		var group sync.WaitGroup
-		later := make([]time.Duration, yielding)
-		for i := range yielding {
-			group.Go(func() { later[i] = after(Yielding(t.Context(), func() bool { return true })) })
+		later := make([]time.Duration, 8)
+		for i := range later {
+			group.Go(func() { later[i] = after(yielding) })
 		}
 		synctest.Wait()
-		equal(t, "urgent", after(Yielding(t.Context(), func() bool { return false })), 2*time.Second)
-		equal(t, "urgent although its context yields", after(urgent(Yielding(t.Context(), func() bool { return true }))), 4*time.Second)
+		for n := range 3 {
+			equal(t, "one that does not yield", after([]context.Context{not, t.Context(), urgent(yielding)}[n]), time.Duration(n+1)*time.Second)
+		}
 		group.Wait()
-		equal(t, "the last of all", slices.Max(later), (yielding+2)*time.Second)
+		slices.Sort(later)
+		for n, at := range later {
+			equal(t, "one that yields", at, time.Duration(4+n)*time.Second)
+		}
 	})
 }
 

@@ -72,7 +72,7 @@ func lastToken(page object) string {
 		return "null"
 	case isDigits(v):
 		return "number"
-	case string(v) == `""`:
+	case v == `""`:
 		return "empty"
 	}
 	return "zero"
@@ -162,8 +162,8 @@ func unreadable(looks []look) map[string]int {
 	n, seen := map[string]int{}, map[string]bool{}
 	for _, l := range looks {
 		for _, r := range l.records {
-			if r.Unreadable != "" && !seen[string(r.Raw)] {
-				seen[string(r.Raw)] = true
+			if r.Unreadable != "" && !seen[r.raw] {
+				seen[r.raw] = true
 				n[r.Unreadable]++
 			}
 		}
@@ -198,7 +198,7 @@ func pick(looks []look, n int) []LeaveRecord {
 
 // leaveTimeText is the text of a readable record's leaveTime, as it came.
 func leaveTimeText(r LeaveRecord) string {
-	o, _ := parseObject(r.Raw)
+	o, _ := splitObject(r.raw)
 	return o.text("leaveTime")
 }
 

@@ -1,7 +1,7 @@
 package dingtalk
 
 import (
-	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -27,7 +27,7 @@ func parsePage(o object) (records []LeaveRecord, token, reason string) {
 	case n > 1:
 		return nil, "", "records is repeated"
 	}
-	elements, reason := parseList(list)
+	elements, reason := splitList(list)
 	if reason != "" {
 		return nil, "", "records " + reason
 	}
@@ -42,19 +42,20 @@ func parsePage(o object) (records []LeaveRecord, token, reason string) {
 	case len(token) > maxNextToken:
 		return nil, "", "nextToken is too long to be sent back"
 	}
-	for _, e := range elements {
-		records = append(records, parseRecord(e))
+	records = make([]LeaveRecord, len(elements))
+	for i, e := range elements {
+		records[i] = parseRecord(e)
 	}
 	return records, token, ""
 }
 
-// parseNextToken is the token of the page that follows, "" if none does.
-func parseNextToken(v json.RawMessage) (token string, ok bool) {
+// parseNextToken is the token of the page that follows, "" if none does. It is a copy: a walk remembers all of them.
+func parseNextToken(v string) (token string, ok bool) {
 	switch {
 	case isMissing(v):
 		return "", true
 	case isDigits(v):
-		token = string(v)
+		token = v
 	default:
 		if token, ok = unquote(v); !ok {
 			return "", false
@@ -63,5 +64,5 @@ func parseNextToken(v json.RawMessage) (token string, ok bool) {
 	if token == firstToken {
 		return "", true
 	}
-	return token, true
+	return strings.Clone(token), true
 }

@@ -11,17 +11,18 @@ import (
 )
 
 // LeaveRecord is one element of a page: somebody left, or, if Unreadable is set, something that cannot be published. Then
-// only Raw, Unreadable and Repairs are set.
+// only Unreadable and Repairs are set, and Compact says what it was.
 type LeaveRecord struct {
-	UserID      string          // never empty; DOC: at most 64 characters, which is not demanded here
-	Name        *Private        // this and the next three: nil if missing or null
-	StateCode   *Private        // country calling code; DOC: without "+"
-	Mobile      *Private        // may be masked by DingTalk
-	LeaveReason *string         // open set; DOC: leave, delete, oapi, cancel, unknown
-	LeaveTime   time.Time       // UTC, cut to whole seconds; a time without a zone is taken for UTC
-	Raw         json.RawMessage // the beginning of it, if the record is larger than 64 KiB
-	Unreadable  string          // why the record cannot be published, in words, without any of its values; empty if it can
-	Repairs     Repairs         // what was put up with
+	UserID      string    // never empty; DOC: at most 64 characters, which is not demanded here
+	Name        *Private  // this and the next three: nil if missing or null
+	StateCode   *Private  // country calling code; DOC: without "+"
+	Mobile      *Private  // may be masked by DingTalk
+	LeaveReason *string   // open set; DOC: leave, delete, oapi, cancel, unknown
+	LeaveTime   time.Time // UTC, cut to whole seconds; a time without a zone is taken for UTC
+	Unreadable  string    // why the record cannot be published, in words, without any of its values; empty if it can
+	Repairs     Repairs   // what was put up with
+
+	raw string // the record as it came, in whose memory the texts but userId stand; its beginning, if it is larger than 64 KiB
 }
 
 // Repairs counts what was wrong with a record and could be read all the same.
@@ -42,7 +43,7 @@ func (r LeaveRecord) String() string {
 	return "leave record at " + r.LeaveTime.Format(time.RFC3339)
 }
 
-// Format prints what String gives under every verb: Raw holds all that Private hides.
+// Format prints what String gives under every verb: the record as it came holds all that Private hides.
 func (r LeaveRecord) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
 
 // LogValue is what String gives.
@@ -54,60 +55,109 @@ func (r LeaveRecord) MarshalText() ([]byte, error) { return []byte(r.String()), 
 // maxRecord bounds one record, in bytes: a window holds thousands of them in memory. One of the documented fields has a few hundred.
 const maxRecord = 64 << 10
 
+// Compact is the record as it came, without white space between its tokens; of one larger than 64 KiB, its beginning.
+func (r LeaveRecord) Compact() json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(r.raw)) != nil {
+		return json.RawMessage(r.raw)
+	}
+	return b.Bytes()
+}
+
 // parseRecord reads one element of records. It fails for nobody but itself.
-func parseRecord(raw json.RawMessage) LeaveRecord {
+func parseRecord(raw string) LeaveRecord {
 	if len(raw) > maxRecord {
-		return LeaveRecord{Raw: bytes.Clone(raw[:maxRecord]), Unreadable: "the record is larger than 64 KiB"}
+		return LeaveRecord{raw: strings.Clone(raw[:maxRecord]), Unreadable: "the record is larger than 64 KiB"}
 	}
-	o, ok := parseObject(raw)
+	raw = strings.Clone(raw) // one copy, of which the texts are parts; nothing keeps the page
+	f, ok := splitFields(raw)
 	if !ok {
-		return LeaveRecord{Raw: compact(raw), Unreadable: "the record is not an object"}
+		return LeaveRecord{raw: raw, Unreadable: "the record is not an object"}
 	}
-	f := fields{object: o}
+	texts := new([4]string) // one allocation for all that is pointed to
 	r := LeaveRecord{
-		UserID:      f.userID(),
-		LeaveTime:   f.leaveTime(),
-		Name:        (*Private)(f.optional("name")),
-		StateCode:   (*Private)(f.optional("stateCode")),
-		Mobile:      (*Private)(f.optional("mobile")),
-		LeaveReason: f.optional("leaveReason"),
+		UserID:      strings.Clone(f.readUserID()), // its own, since a walk keeps it for longer than the record
+		LeaveTime:   f.readLeaveTime(),
+		Name:        (*Private)(f.readOptional("name", f.name.value, &texts[0])),
+		StateCode:   (*Private)(f.readOptional("stateCode", f.stateCode.value, &texts[1])),
+		Mobile:      (*Private)(f.readOptional("mobile", f.mobile.value, &texts[2])),
+		LeaveReason: f.readOptional("leaveReason", f.leaveReason.value, &texts[3]),
 	}
 	if len(f.faults) > 0 {
 		r = LeaveRecord{Unreadable: strings.Join(f.faults, ", ")}
 	}
-	r.Raw, r.Repairs = compact(raw), f.repairs
+	r.raw, r.Repairs = raw, f.repairs
 	return r
 }
 
-// fields reads the fields of one record and notes what is wrong with them.
+// fields are those of one record, and what is wrong with them.
 type fields struct {
-	object  object
+	userID, name, stateCode, mobile, leaveTime, leaveReason field
+
 	repairs Repairs
 	faults  []string
 }
 
-// get is the value of a key, the last one if there are several.
-func (f *fields) get(key string) json.RawMessage {
-	v, n := f.object.get(key)
-	if n > 1 {
-		f.repairs.RepeatedKeys++
+// field is what stands in a record under one key.
+type field struct {
+	value string // the last one; empty if there is none
+	times int
+}
+
+// splitFields takes apart a JSON value, if it is an object of at most maxElements members.
+func splitFields(record string) (f fields, ok bool) {
+	if record[0] != '{' {
+		return f, false
 	}
-	return v
+	n := 0
+	for key, value := range members(record) {
+		if n++; n > maxElements {
+			return f, false
+		}
+		known := f.under(key)
+		if known == nil {
+			continue
+		}
+		known.value = value
+		if known.times++; known.times == 2 {
+			f.repairs.RepeatedKeys++
+		}
+	}
+	return f, true
+}
+
+// under is the field with a key; nil if the key is unknown.
+func (f *fields) under(key string) *field {
+	switch key {
+	case "userId":
+		return &f.userID
+	case "name":
+		return &f.name
+	case "stateCode":
+		return &f.stateCode
+	case "mobile":
+		return &f.mobile
+	case "leaveTime":
+		return &f.leaveTime
+	case "leaveReason":
+		return &f.leaveReason
+	}
+	return nil
 }
 
 // fault notes why the record cannot be published. No value of it may stand in the reason.
 func (f *fields) fault(reason string) { f.faults = append(f.faults, reason) }
 
-// userID is half of a departure's identity: what cannot be read exactly is not read.
-func (f *fields) userID() string {
-	v := f.get("userId")
+// readUserID reads half of a departure's identity: what cannot be read exactly is not read.
+func (f *fields) readUserID() string {
+	v := f.userID.value
 	s, isText := unquote(v)
 	switch {
 	case isMissing(v):
 		f.fault("userId is missing")
 	case isDigits(v):
 		f.repairs.Numbers++
-		return string(v)
+		return v
 	case isNumber(v):
 		f.fault("userId is a number with more than digits")
 	case !isText:
@@ -120,9 +170,9 @@ func (f *fields) userID() string {
 	return s
 }
 
-// leaveTime is the other half. A number is not guessed: it may count seconds, milliseconds or days.
-func (f *fields) leaveTime() time.Time {
-	v := f.get("leaveTime")
+// readLeaveTime reads the other half. A number is not guessed: it may count seconds, milliseconds or days.
+func (f *fields) readLeaveTime() time.Time {
+	v := f.leaveTime.value
 	s, isText := unquote(v)
 	switch {
 	case isMissing(v):
@@ -142,18 +192,17 @@ func (f *fields) leaveTime() time.Time {
 	return t
 }
 
-// optional is the text of a field that a departure can do without; nil if it is missing or null.
-func (f *fields) optional(key string) *string {
-	v := f.get(key)
+// readOptional puts the text of a field that a departure can do without into s and returns s; nil if it is missing or null.
+func (f *fields) readOptional(key, v string, s *string) *string {
 	if isMissing(v) {
 		return nil
 	}
 	if isNumber(v) {
 		f.repairs.Numbers++
-		s := string(v)
-		return &s
+		*s = v
+		return s
 	}
-	s, isText := unquote(v)
+	text, isText := unquote(v)
 	if !isText {
 		f.fault(key + " is not text")
 		return nil
@@ -161,14 +210,6 @@ func (f *fields) optional(key string) *string {
 	if !wellFormed(v) {
 		f.repairs.InvalidText++
 	}
-	return &s
-}
-
-// compact is the JSON without white space between its tokens, or the bytes themselves if they are no JSON.
-func compact(raw json.RawMessage) json.RawMessage {
-	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
-		return bytes.Clone(raw)
-	}
-	return b.Bytes()
+	*s = text
+	return s
 }

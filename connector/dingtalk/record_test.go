@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // show is a record in one line, nil as "-".
@@ -40,6 +41,7 @@ func TestReadableRecords(t *testing.T) {
 		{"a userId longer than documented", `{"userId":"` + strings.Repeat("x", 300) + `",` + leaves + `}`, strings.Repeat("x", 300) + "|-|-|-|-"},
 		{"two userIds: the last one", `{"userId":"a",` + leaves + `,"userId":"b"}`, "b|-|-|-|- {RepeatedKeys:1 Numbers:0 InvalidText:0}"},
 		{"two names: the last one", `{"userId":"a",` + leaves + `,"name":"x","name":null}`, "a|-|-|-|- {RepeatedKeys:1 Numbers:0 InvalidText:0}"},
+		{"three names are one thing to put up with", `{"userId":"a","name":"x","name":"y","name":"z",` + leaves + `}`, "a|z|-|-|- {RepeatedKeys:1 Numbers:0 InvalidText:0}"},
 		{"a key in another case is another key", `{"UserId":"x","userId":"a","Name":"n",` + leaves + `}`, "a|-|-|-|-"},
 		{"a name with emoji", `{"userId":"u","name":"李😀\ud83d\ude00\\ud83d",` + leaves + `}`, `u|李😀😀\ud83d|-|-|-`},
 		{"a name with bytes that are no UTF-8", "{\"userId\":\"u\",\"name\":\"a\xffb\"," + leaves + `}`, "u|a\ufffdb|-|-|- {RepeatedKeys:0 Numbers:0 InvalidText:1}"},
@@ -58,7 +60,7 @@ func TestReadableRecords(t *testing.T) {
 			equal(t, "unreadable", r.Unreadable, "")
 			equal(t, "record", show(r), c.want)
 			equal(t, "leaveTime", r.LeaveTime.String(), "2024-06-02 10:00:00 +0000 UTC")
-			equal(t, "raw", string(r.Raw), c.record)
+			equal(t, "raw", string(r.Compact()), c.record)
 		})
 	}
 }
@@ -116,7 +118,7 @@ func TestUnreadableRecords(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := readOne(t, c.record)
 			equal(t, "unreadable", r.Unreadable, c.reason)
-			equal(t, "raw", string(r.Raw), c.record)
+			equal(t, "raw", string(r.Compact()), c.record)
 			if r.UserID != "" || !r.LeaveTime.IsZero() || r.Name != nil || r.StateCode != nil || r.Mobile != nil || r.LeaveReason != nil {
 				t.Errorf("a field is set: %s", show(r))
 			}
@@ -125,10 +127,10 @@ func TestUnreadableRecords(t *testing.T) {
 	}
 }
 
-func TestRawIsCompacted(t *testing.T) {
+func TestCompact(t *testing.T) {
 	r := readOne(t, " {\n \"userId\" : \"a  b<\u2028\" ,\t"+leaves+", \"x\": [ 1, 2 ] } ")
-	equal(t, "raw", string(r.Raw), "{\"userId\":\"a  b<\u2028\","+leaves+`,"x":[1,2]}`)
-	equal(t, "bytes that are no JSON", string(compact([]byte("{ x"))), "{ x")
+	equal(t, "compact", string(r.Compact()), "{\"userId\":\"a  b<\u2028\","+leaves+`,"x":[1,2]}`)
+	equal(t, "bytes that are no JSON", string(LeaveRecord{raw: "{ x"}.Compact()), "{ x")
 }
 
 func TestLeaveTime(t *testing.T) {
@@ -145,6 +147,7 @@ func TestLeaveTime(t *testing.T) {
 		{"no zone is UTC", "2024-06-02T10:00:00", ten},
 		{"minutes without a zone", "2024-06-02T10:00", ten},
 		{"a space in the place of T", "2024-06-02 10:00:00", ten},
+		{"a space and Z", "2024-06-02 10:00:00Z", ten},
 		{"a space and a zone", "2024-06-02 18:00:00.1+08:00", ten},
 		{"a leap day", "2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"},
 		{"the first year", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"},
@@ -182,14 +185,62 @@ func TestLeaveTime(t *testing.T) {
 	}
 }
 
+func TestAKeyIsReadWithItsEscapes(t *testing.T) {
+	r := readOne(t, `{"\u0075serId":"u","na\u006de":"n","mobile\/":"x",`+leaves+`,"\ud83d":1,"mobil\u0065":"1","mobile":"2"}`)
+	equal(t, "record", show(r), "u|n|-|2|- {RepeatedKeys:1 Numbers:0 InvalidText:0}")
+}
+
+// TestWhiteSpaceBetweenTokensChangesNothing: it may stand everywhere but within them. "~" is some.
+func TestWhiteSpaceBetweenTokensChangesNothing(t *testing.T) {
+	const body = `~{~"x"~:~[~{~}~,~[~]~,~[~1~,~{~"a"~:~[~]~}~]~,~"]}"~,~7~,~null~]~,~"records"~:~[~` +
+		`{~"userId"~:~"u"~,~"name"~:~"[{\""~,~"mobile"~:~7~,~"x"~:~{~"y"~:~[~]~}~,~"leaveReason"~:~null~,~"leaveTime"~:~"2024-06-02T10:00Z"~}~` +
+		`,~{~}~,~7~,~[~]~]~,~"nextToken"~:~12~}~`
+	for _, space := range []string{"", " \t\r\n"} {
+		o, ok := parseObject([]byte(strings.ReplaceAll(body, "~", space)))
+		equal(t, "an object", ok, true)
+		records, token, reason := parsePage(o)
+		equal(t, "reason", reason, "")
+		equal(t, "nextToken", token, "12")
+		var got []string
+		for _, r := range records {
+			got = append(got, show(r), string(r.Compact()))
+		}
+		equalSlices(t, "records", got, []string{
+			`u|[{"|-|7|- {RepeatedKeys:0 Numbers:1 InvalidText:0}`,
+			`{"userId":"u","name":"[{\"","mobile":7,"x":{"y":[]},"leaveReason":null,"leaveTime":"2024-06-02T10:00Z"}`,
+			"|-|-|-|-", "{}", "|-|-|-|-", "7", "|-|-|-|-", "[]",
+		})
+	}
+}
+
+// TestNothingKeepsThePage: a walk holds records and tokens of thousands of pages, and a page may have eight megabytes.
+func TestNothingKeepsThePage(t *testing.T) {
+	page := `{"code":"x","records":[` + record("u1") + `,7],"nextToken":"abc"}`
+	o, _ := splitObject(page)
+	records, token, _ := parsePage(o)
+	equal(t, "a part of the page", isPartOf(o[1].value, page), true) // or this test says nothing
+	for _, r := range records {
+		equal(t, "a record", isPartOf(r.raw, page), false)
+	}
+	equal(t, "nextToken", isPartOf(token, page), false)
+	equal(t, "code", isPartOf(clean(o.text("code")), page), false)
+	equal(t, "userId keeps its record", isPartOf(records[0].UserID, records[0].raw), false)
+}
+
+// isPartOf says that s stands in the memory of whole.
+func isPartOf(s, whole string) bool {
+	at, begin := uintptr(unsafe.Pointer(unsafe.StringData(s))), uintptr(unsafe.Pointer(unsafe.StringData(whole)))
+	return begin <= at && at < begin+uintptr(len(whole))
+}
+
 // TestARecordBeyondMeasure costs only itself, and little: its beginning is kept, and nothing of the page that it came with.
 func TestARecordBeyondMeasure(t *testing.T) {
 	full := `{"userId":"u","name":"` + strings.Repeat("x", maxRecord) + `",` + leaves + `}`
-	r := parseRecord([]byte(full))
+	r := parseRecord(full)
 	equal(t, "reason", r.Unreadable, "the record is larger than 64 KiB")
-	equal(t, "raw", string(r.Raw), full[:maxRecord])
-	equal(t, "memory", cap(r.Raw) < 2*maxRecord, true)
+	equal(t, "raw", string(r.Compact()), full[:maxRecord])
+	equal(t, "memory", isPartOf(r.raw, full), false)
 	fits := `{"userId":"u","name":"` + strings.Repeat("x", maxRecord-len(`{"userId":"u","name":"",`+leaves+`}`)) + `",` + leaves + `}`
 	equal(t, "length", len(fits), maxRecord)
-	equal(t, "a record of just that size", parseRecord([]byte(fits)).Unreadable, "")
+	equal(t, "a record of just that size", parseRecord(fits).Unreadable, "")
 }

@@ -145,7 +145,7 @@ func (c *Client) askToken(ctx context.Context, secret string) (Secret, time.Dura
 	if err != nil || seconds <= 0 {
 		return "", 0, a.protocolError(opToken, call.lifetime+" is not a number of seconds")
 	}
-	return Secret(token), time.Duration(min(seconds, int64(maxLifetime/time.Second))) * time.Second, nil
+	return Secret(strings.Clone(token)), time.Duration(min(seconds, int64(maxLifetime/time.Second))) * time.Second, nil
 }
 
 // tokenCall is what differs between DingTalk's two calls for a token.

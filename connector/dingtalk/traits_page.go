@@ -154,7 +154,7 @@ func (o *observer) presence(key, masks string) (seen, how string) {
 }
 
 func presenceOf(r LeaveRecord, key, masks string) string {
-	o, _ := parseObject(r.Raw)
+	o, _ := splitObject(r.raw)
 	v, n := o.get(key)
 	text := o.text(key)
 	switch {

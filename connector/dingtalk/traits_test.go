@@ -206,3 +206,17 @@ func TestEveryTraitIsASwitch(t *testing.T) {
 		equal(t, name+" is the name of a switch", names[name], true)
 	}
 }
+
+// TestObserveCountsAnUnreadableRecordOnce: most of them are shown by several windows.
+func TestObserveCountsAnUnreadableRecordOnce(t *testing.T) {
+	server, client := simulated(3, dingtalktest.Switches{})
+	for _, raw := range []string{`{"userId":"a"}`, `{"userId":"b"}`, `7`} {
+		server.Leave(dingtalktest.Leaver{LeaveTime: observedAt.Add(-time.Hour), Raw: []byte(raw)})
+	}
+	o, err := client.Observe(t.Context(), observedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "leaveTime", o.Unreadable["leaveTime is missing"], 2)
+	equal(t, "no object", o.Unreadable["the record is not an object"], 1)
+}

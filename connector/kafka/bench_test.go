@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,12 @@ import (
 
 // TestMain lets many tests run at once: they wait for a broker most of the time. At the end no goroutine may be left.
 func TestMain(m *testing.M) {
+	if role := os.Getenv(restoreEnv); role != "" {
+		if err := restoreAlone(role); err != nil {
+			panic(err)
+		}
+		return
+	}
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
@@ -28,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // within bounds a whole test; hardly any comes near. A real broker makes topics slowly, and many tests share it.
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	if kafkatest.Real() {
 		d *= 4
 	}
@@ -38,7 +45,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 // config is a configuration whose names no other test uses.
-func config(t *testing.T, brokers []string) Config {
+func config(t testing.TB, brokers []string) Config {
 	return Config{
 		Brokers: brokers, Group: kafkatest.Name(t, "departures"), Instance: t.Name(), CreateTopics: true, Encoding: "json",
 		EventsTopic:     kafkatest.Name(t, "employee-left"),
@@ -50,7 +57,7 @@ func config(t *testing.T, brokers []string) Config {
 }
 
 // prepared is a cluster on its own topics, ready to be used.
-func prepared(t *testing.T, ctx context.Context, cfg Config) *Cluster {
+func prepared(t testing.TB, ctx context.Context, cfg Config) *Cluster {
 	t.Helper()
 	c, err := New(cfg)
 	if err != nil {
@@ -63,7 +70,7 @@ func prepared(t *testing.T, ctx context.Context, cfg Config) *Cluster {
 }
 
 // opened is a session that is closed with the test.
-func opened(t *testing.T, ctx context.Context, c *Cluster, partition int32) (*Session, []string) {
+func opened(t testing.TB, ctx context.Context, c *Cluster, partition int32) (*Session, []string) {
 	t.Helper()
 	var restored []string
 	s, err := c.Open(ctx, partition, func(key string, value []byte) error {
@@ -114,7 +121,7 @@ func visibleState(t *testing.T, ctx context.Context, cfg Config) []string {
 }
 
 // outsider is a client without options of the connector.
-func outsider(t *testing.T, cfg Config, opts ...kgo.Opt) *kgo.Client {
+func outsider(t testing.TB, cfg Config, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(100 * time.Millisecond),
@@ -126,7 +133,7 @@ func outsider(t *testing.T, cfg Config, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-func admin(t *testing.T, cfg Config) *kadm.Client { return kadm.NewClient(outsider(t, cfg)) }
+func admin(t testing.TB, cfg Config) *kadm.Client { return kadm.NewClient(outsider(t, cfg)) }
 
 // event and state are records of one departure.
 func event(cfg Config, key string) Record {

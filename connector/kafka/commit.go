@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -82,8 +84,7 @@ func (s *Session) Commit(ctx context.Context, records []Record) error {
 
 // commit checks and writes the records.
 func (s *Session) commit(ctx context.Context, records []Record) error {
-	produced := make([]*kgo.Record, len(records))
-	for i, r := range records {
+	for _, r := range records {
 		limit, known := s.limit(r.Topic)
 		switch {
 		case !known:
@@ -91,19 +92,45 @@ func (s *Session) commit(ctx context.Context, records []Record) error {
 		case r.Size() > limit:
 			return fmt.Errorf("kafka: commit of a record of %d bytes, too many for topic %s, which takes %d", r.Size(), r.Topic, limit)
 		}
-		produced[i] = &kgo.Record{Topic: r.Topic, Partition: s.partition, Key: []byte(r.Key), Value: r.Value}
-		for _, h := range r.Headers {
-			produced[i].Headers = append(produced[i].Headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
-		}
 	}
-	if err := s.transact(ctx, produced); err != nil {
+	if err := s.transact(ctx, s.produced(records)); err != nil {
 		return s.explain(ctx, fmt.Sprintf("commit of %d records", len(records)), err)
 	}
 	return nil
 }
 
+// produced are the records as kgo takes them. Their keys and headers share one allocation: a large commit has ten thousand
+// records, and every second of them has eight such strings.
+func (s *Session) produced(records []Record) []kgo.Record {
+	headers, text := 0, 0
+	for _, r := range records {
+		headers += len(r.Headers)
+		text += len(r.Key)
+		for _, h := range r.Headers {
+			text += len(h.Value)
+		}
+	}
+	all := make([]kgo.Record, len(records))
+	allHeaders := make([]kgo.RecordHeader, headers)
+	allText := make([]byte, 0, text)
+	copied := func(s string) []byte {
+		allText = append(allText, s...)
+		return allText[len(allText)-len(s) : len(allText) : len(allText)]
+	}
+	now := time.Now()
+	for i, r := range records {
+		own := allHeaders[:len(r.Headers):len(r.Headers)]
+		allHeaders = allHeaders[len(r.Headers):]
+		for i, h := range r.Headers {
+			own[i] = kgo.RecordHeader{Key: h.Key, Value: copied(h.Value)}
+		}
+		all[i] = kgo.Record{Topic: r.Topic, Partition: s.partition, Key: copied(r.Key), Value: r.Value, Headers: own, Timestamp: now}
+	}
+	return all
+}
+
 // transact is one transaction: begin, produce, flush, every promise checked, end. A ctx that ends gives it commitGrace.
-func (s *Session) transact(ctx context.Context, records []*kgo.Record) error {
+func (s *Session) transact(ctx context.Context, records []kgo.Record) error {
 	ctx, cancel := outlive(ctx, commitGrace, commitBound)
 	defer cancel()
 	defer s.cl.bind(ctx)()
@@ -129,28 +156,39 @@ func (s *Session) transact(ctx context.Context, records []*kgo.Record) error {
 
 // produce writes the records into the open transaction and returns once Kafka has acknowledged every one of them.
 // EndTransaction does not look whether a produce failed, and commits what is left.
-func (s *Session) produce(ctx context.Context, records []*kgo.Record) error {
-	promises := make(chan error, len(records)) // never blocks kgo, even when nobody listens any more
-	for _, r := range records {
-		s.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
-			if err != nil {
-				err = fmt.Errorf("produce to %s: %w", r.Topic, err) // without the key: it may name a person
-			}
-			promises <- err
-		})
+func (s *Session) produce(ctx context.Context, records []kgo.Record) error {
+	answers := &produceAnswers{missing: len(records), all: make(chan struct{})}
+	take := answers.take // once, not for every record
+	for i := range records {
+		s.cl.Produce(ctx, &records[i], take)
 	}
 	flushErr := s.cl.Flush(ctx)
-	for range records {
-		select {
-		case err := <-promises:
-			if err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("produce %d records: no answer: %w", len(records), context.Cause(ctx))
-		}
+	select {
+	case <-answers.all:
+		return cmp.Or(answers.failed, flushErr)
+	case <-ctx.Done():
+		return fmt.Errorf("produce %d records: no answer: %w", len(records), context.Cause(ctx))
 	}
-	return flushErr
+}
+
+// produceAnswers collects what becomes of produced records, also when nobody waits for it any longer.
+type produceAnswers struct {
+	mu      sync.Mutex
+	missing int
+	failed  error         // the first; to be read when all are there
+	all     chan struct{} // closed with the last answer
+}
+
+// take is the promise of every record.
+func (a *produceAnswers) take(r *kgo.Record, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil && a.failed == nil {
+		a.failed = fmt.Errorf("produce to %s: %w", r.Topic, err) // without the key: it may name a person
+	}
+	if a.missing--; a.missing == 0 {
+		close(a.all)
+	}
 }
 
 // abort ends the open transaction without its records, if that can be done at once. Its outcome changes nothing: the

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"departures/connector/kafka/kafkatest"
+	"departures/schema"
 )
 
 // TestFailedProduceAbortsAll: EndTransaction would commit what is left of a transaction that lost a record.
@@ -319,5 +320,42 @@ func TestStopDuringACommit(t *testing.T) {
 	}
 	if d := diff(visible(t, ctx, cfg, cfg.EventsTopic), []string{"corp/a@1=left"}); d != "" {
 		t.Error("events:" + d)
+	}
+}
+
+// TestALargeCommitKeepsEveryRecordApart: there are more records than kgo buffers, and each has its own key, value and headers.
+func TestALargeCommitKeepsEveryRecordApart(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 30*time.Second)
+	cfg := config(t, kafkatest.Brokers(t))
+	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
+	var records []Record
+	want := map[string]string{}
+	for i := range 11_000 {
+		r := Record{Topic: cfg.EventsTopic, Key: fmt.Sprintf("corp/%d@1", i), Value: fmt.Append(nil, "value of ", i)}
+		for j := range i % 8 {
+			r.Headers = append(r.Headers, schema.Header{Key: fmt.Sprint("header ", j), Value: strings.Repeat(fmt.Sprint(i), j)})
+		}
+		records = append(records, r)
+		want[r.Key] = fmt.Sprint(string(r.Value), r.Headers)
+	}
+	if err := s.Commit(ctx, records); err != nil {
+		t.Fatal(err)
+	}
+	got, err := kafkatest.ReadCommitted(ctx, cfg.Brokers, cfg.EventsTopic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(records) {
+		t.Errorf("%d records are visible, %d were committed", len(got), len(records))
+	}
+	for _, r := range got {
+		var headers []schema.Header
+		for _, h := range r.Headers {
+			headers = append(headers, schema.Header{Key: h.Key, Value: string(h.Value)})
+		}
+		if seen := fmt.Sprint(string(r.Value), headers); seen != want[string(r.Key)] {
+			t.Fatalf("%s is %s, want %s", r.Key, seen, want[string(r.Key)])
+		}
 	}
 }

@@ -26,7 +26,7 @@ func (s *Session) readLimits(ctx context.Context) error {
 	defer cancel()
 	defer s.cl.bind(ctx)()
 	adm := kadm.NewClient(s.cl.Client)
-	for topic, limit := range s.cluster.limits(&s.topics) {
+	for topic, limit := range s.limits {
 		has, err := s.cluster.settings(ctx, adm, topic)
 		if err != nil {
 			return err

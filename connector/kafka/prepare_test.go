@@ -212,6 +212,7 @@ func TestMetasThatDisagree(t *testing.T) {
 	c := prepared(t, ctx, cfg)
 	opened(t, ctx, c, 0)
 	metaOf(t, ctx, cfg, func(m *schema.Meta) { m.Partitions = 6 })
+	visible(t, ctx, cfg, cfg.StateTopic) // a real broker acknowledges the session's commit before readers see it
 	_, err := preparedBy(t, ctx, cfg)
 	refusedFor(t, err, "6", "12", cfg.StateTopic)
 }

@@ -30,7 +30,8 @@ type Session struct {
 	cluster   *Cluster
 	cl        *client
 	partition int32
-	topics    Topics // with the limits as this session found them; constant once it is open
+	topics    Topics          // with the limits as this session found them; constant once it is open
+	limits    map[string]*int // of topics, by the topic's name
 
 	own    schema.Session // our session record
 	before int64          // end offset of the partition before the fence: every newer session's barrier lies at or past it
@@ -61,6 +62,7 @@ func (c *Cluster) Open(ctx context.Context, partition int32, restore func(key st
 		cluster: c, partition: partition, topics: *topics, mark: -1,
 		turn: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	s.limits = c.limits(&s.topics)
 	s.turn <- struct{}{}
 	if err := s.open(ctx, restore); err != nil {
 		s.Close()
@@ -155,14 +157,14 @@ func (c *Cluster) sameTopics(ctx context.Context, adm *kadm.Client, t Topics) er
 //
 // A crash before the commit leaves nothing; a crash after it leaves a session record that the next session supersedes.
 func (s *Session) raiseBarrier(ctx context.Context) error {
-	barrier := s.stateRecord(schema.SessionKey, s.own.JSON())
-	if err := s.transact(ctx, []*kgo.Record{barrier}); err != nil {
+	barrier := []kgo.Record{s.stateRecord(schema.SessionKey, s.own.JSON())}
+	if err := s.transact(ctx, barrier); err != nil {
 		return s.explain(ctx, "write the session record", err)
 	}
-	if barrier.Offset < 0 { // a retried produce may be acknowledged without an offset; a barrier that is nowhere restores nothing
+	if barrier[0].Offset < 0 { // a retried produce may be acknowledged without an offset; a barrier that is nowhere restores nothing
 		return fmt.Errorf("kafka: write the session record, state partition %d: acknowledged without an offset", s.partition)
 	}
-	s.mark = barrier.Offset
+	s.mark = barrier[0].Offset
 	return nil
 }
 
@@ -181,15 +183,15 @@ func (s *Session) settleMeta(ctx context.Context, found *schema.Meta) error {
 			return nil
 		}
 	}
-	if err := s.transact(ctx, []*kgo.Record{s.stateRecord(schema.MetaKey, want.JSON())}); err != nil {
+	if err := s.transact(ctx, []kgo.Record{s.stateRecord(schema.MetaKey, want.JSON())}); err != nil {
 		return s.explain(ctx, "write the meta record", err)
 	}
 	return nil
 }
 
 // stateRecord is a record for our own partition of the state topic.
-func (s *Session) stateRecord(key string, value []byte) *kgo.Record {
-	return &kgo.Record{Topic: s.cluster.cfg.StateTopic, Partition: s.partition, Key: []byte(key), Value: value}
+func (s *Session) stateRecord(key string, value []byte) kgo.Record {
+	return kgo.Record{Topic: s.cluster.cfg.StateTopic, Partition: s.partition, Key: []byte(key), Value: value}
 }
 
 // maxBatch is what a batch of a topic may weigh uncompressed.
@@ -202,7 +204,7 @@ func (s *Session) maxBatch(topic string) int32 {
 
 // limit is the largest Record.Size for a topic; false if it is none of the three.
 func (s *Session) limit(topic string) (int, bool) {
-	n, ok := s.cluster.limits(&s.topics)[topic]
+	n, ok := s.limits[topic]
 	if !ok {
 		return 0, false
 	}

@@ -60,7 +60,7 @@ func checkRecords(t *testing.T, ctx context.Context, cfg Config) {
 		t.Fatal(err)
 	}
 	for _, r := range records {
-		want := int32(javaDefault.ForTopic("").Partition(&kgo.Record{Key: schema.PartitionKey(r.Key)}, 12))
+		want := int32(javaDefault.Partition(&kgo.Record{Key: schema.PartitionKey(r.Key)}, 12))
 		if r.Partition != want {
 			t.Errorf("%s is in partition %d, want %d", r.Key, r.Partition, want)
 		}

@@ -399,8 +399,8 @@ func (h *history) offered(w Window) {
 		h.fail("a window before floor %+v", w)
 	case !h.limits.Endless && w.End.Sub(w.Start) > MaxSpan:
 		h.fail("a window longer than MaxSpan %+v", w)
-	case w.Kind == Reconcile && w.Start.Before(at(h.now).Add(-History)):
-		h.fail("a reconcile window older than History %+v", w)
+	case w.Kind == Reconcile && w.Start.Before(at(h.now).Add(-maxAge)):
+		h.fail("a reconcile window older than maxAge %+v", w)
 	}
 	h.passes(w)
 	if w.Start.After(w.from) && (w.Kind == Head || w.Kind == CatchUp) {

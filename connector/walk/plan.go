@@ -10,6 +10,10 @@ import (
 // MaxAhead is how many windows are fetched at once, the one whose turn it is included.
 const MaxAhead = 8
 
+// maxAge is how much further back than History a window may reach that was begun when it did not: half of what is left until DingTalk
+// refuses it.
+const maxAge = History + 12*time.Hour
+
 // Plan names the windows to fetch now: first the one that Next names, then those that will have their turn after it if all goes well.
 // Of the windows that are being fetched already those keep their bounds that still have a place; the others are void. When wait is
 // positive nothing is due for that long, and the plan is empty.
@@ -18,7 +22,8 @@ const MaxAhead = 8
 // late. Nothing is fetched beyond a window that may be refused as too old, for then another follows.
 func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Window) (plan []Window, wait time.Duration) {
 	s := Step{Checkpoint: cp, Progress: pr}
-	for range 2 * MaxAhead { // a new walk that is passed over takes a turn too
+	var later [Reconcile + 1]bool // walks that begin when their turn comes, by kind
+	for range 2 * MaxAhead {      // a new walk that is passed over takes a turn too
 		w, pause := Next(s.Checkpoint, s.Progress, c, l)
 		if pause > 0 {
 			if len(plan) == 0 {
@@ -26,11 +31,13 @@ func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Windo
 			}
 			break
 		}
-		begun := slices.IndexFunc(fetching, w.Same)
+		begun := slices.IndexFunc(fetching, func(f Window) bool { return w.Same(f) && !f.outgrown(w, second(c.Now)) })
 		if begun >= 0 {
 			w = fetching[begun]
+			fetching = slices.Concat(fetching[:begun], fetching[begun+1:]) // the walk after it is another
 		}
-		if begun >= 0 || !w.first || len(plan) == 0 {
+		later[w.Kind] = later[w.Kind] || w.first && begun < 0 && len(plan) > 0
+		if begun >= 0 || !later[w.Kind] {
 			plan = append(plan, w)
 		}
 		if len(plan) == MaxAhead || w.Old(c) || !s.move(w, second(c.Now), c.Uptime+l.PollInterval) {
@@ -38,4 +45,10 @@ func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Windo
 		}
 	}
 	return plan, wait
+}
+
+// outgrown reports whether w has been fetched for so long that it would be refused by now, and next, which Next names in its place, would
+// not.
+func (w Window) outgrown(next Window, now time.Time) bool {
+	return w.Start.Before(now.Add(-maxAge)) && next.Start.After(w.Start)
 }

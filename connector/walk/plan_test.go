@@ -56,6 +56,12 @@ func TestPlan(t *testing.T) {
 			again := plan(s, windows...)
 			s.same("windows", again, windows)
 		},
+		"nothing of a walk is fetched before it begins": func(s *session) {
+			s.cp.ReconciledThrough = noon.Add(-days)
+			s.same("kinds", kinds(plan(s)), "head ")
+			s.walked()
+			s.same("windows", len(plan(s)), 5)
+		},
 		"a due head between reconcile windows is not fetched ahead of its turn": func(s *session) {
 			s.cp.ReconciledThrough = noon.Add(-hour)
 			s.walked()
@@ -71,6 +77,17 @@ func TestPlan(t *testing.T) {
 			windows := plan(s, begun)
 			s.same("kinds", kinds(windows[:2]), "head reconcile ")
 			s.same("bounds", windows[1], begun)
+		},
+		"a walk that is due again at its end is another one": func(s *session) {
+			s.walked()
+			s.noPoll()
+			s.l.ReconcileInterval, s.l.Lookback = time.Minute, 0
+			s.pass(time.Hour)
+			begun := plan(s)
+			s.pass(time.Hour)
+			s.same("plan", plan(s, begun...), begun)
+			s.advance(begun[0])
+			s.same("end", plan(s, begun[1:]...)[0].End, s.c.Now)
 		},
 		"windows keep the bounds they were fetched with": func(s *session) {
 			catchingUp(s)
@@ -90,6 +107,17 @@ func TestPlan(t *testing.T) {
 			s.covers(again[0], CatchUp, windows[0].Start, windows[0].Start.Add(5*days))
 			s.covers(again[1], CatchUp, windows[0].Start.Add(5*days+time.Second), windows[0].End)
 			s.same("third", again[2], windows[1])
+		},
+		"a reconcile window that cannot be had begins anew before DingTalk refuses it": func(s *session) {
+			s.walked()
+			s.noPoll()
+			s.l.Lookback = 370 * days
+			s.cp.ReconciledThrough = noon.Add(-hour)
+			begun := plan(s)[0]
+			s.pass(12 * hour)
+			s.same("bounds", plan(s, begun)[0], begun)
+			s.pass(time.Second)
+			s.same("start", plan(s, begun)[0].Start, s.c.Now.Add(-History))
 		},
 		"nothing is fetched beyond a window that may be refused as too old": func(s *session) {
 			s.cp.HighWaterMark = noon.Add(-380 * days)

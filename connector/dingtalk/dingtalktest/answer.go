@@ -63,7 +63,8 @@ type answer struct {
 	code   string // of an error
 	header http.Header
 	body   []byte
-	shown  []*record // that the page holds
+	shown  []*record     // that the page holds
+	render func() []byte // the body, if it is not there yet
 
 	fault string
 	wire  Wire
@@ -128,8 +129,11 @@ func errorBody(c *call, code, message string) any {
 	}{code, c.id, message, denied}
 }
 
-// finish is S2, and compression.
-func (s *Server) finish(c *call, a *answer) {
+// finish is S2, and the body of a page, and compression. It needs no lock, since records that are visible never change.
+func (a *answer) finish(c *call) {
+	if a.render != nil {
+		a.body = a.render()
+	}
 	a.header.Set("Server", "DingTalk/1.0.0")
 	a.header.Set("Date", c.clock().UTC().Format(http.TimeFormat))
 	a.header.Set("X-Acs-Request-Id", c.id)

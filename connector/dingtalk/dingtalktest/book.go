@@ -32,10 +32,17 @@ type record struct {
 	row *row
 }
 
-// row is the truth about one identity; live counts its visible records.
+// row is the truth about one identity.
 type row struct {
-	Departure
-	live int
+	last  *record // that became visible
+	live  int     // how many are visible
+	shown bool    // see Departure
+}
+
+func (w *row) departure() Departure {
+	d := Departure{Leaver: w.last.clone(), Removed: w.live == 0, Shown: w.shown}
+	d.LeaveTime = d.LeaveTime.Truncate(time.Second)
+	return d
 }
 
 func newBook() book {
@@ -49,8 +56,10 @@ func newBook() book {
 
 func (b *book) leave(now time.Time, ls []Leaver) {
 	var visible, waiting []*record
-	for _, l := range ls {
-		r := &record{Leaver: l.clone().whole(now), seq: b.nextSeq()}
+	records := make([]record, len(ls))
+	for i, l := range ls {
+		r := &records[i]
+		*r = record{Leaver: l.clone().whole(now), seq: b.nextSeq()}
 		if r.VisibleAt.After(now) {
 			waiting = append(waiting, r)
 			continue
@@ -63,15 +72,16 @@ func (b *book) leave(now time.Time, ls []Leaver) {
 
 // ripen shows what has waited long enough, in the order of its time.
 func (b *book) ripen(now time.Time) {
-	due := slices.Clone(b.waiting.between(math.MinInt64, now.UnixMicro()))
+	due := b.waiting.between(math.MinInt64, now.UnixMicro())
 	if len(due) == 0 {
 		return
 	}
-	b.waiting.list = slices.Delete(b.waiting.list, 0, len(due))
+	b.waiting.list = b.waiting.list[len(due):]
 	for _, r := range due {
 		r.seq = b.nextSeq()
 	}
 	b.show(due)
+	clear(due) // the memory behind it is still the index's
 }
 
 func (b *book) edit(now time.Time, id identity, change func(*Leaver)) bool {
@@ -109,18 +119,23 @@ func (b *book) remove(id identity) bool {
 }
 
 // departures are the rows that keep chooses, in order of leaveTime, then userId.
-func (b *book) departures(keep func(Departure) bool) []Departure {
-	ds := make([]Departure, 0, len(b.rows))
+func (b *book) departures(keep func(*row) bool) []Departure {
+	rows := make([]*row, 0, len(b.rows))
 	for _, w := range b.rows {
-		if keep(w.Departure) {
-			d := w.Departure
-			d.Leaver = d.Leaver.clone()
-			ds = append(ds, d)
+		if keep(w) {
+			rows = append(rows, w)
 		}
 	}
-	slices.SortFunc(ds, func(x, y Departure) int {
-		return cmp.Or(x.LeaveTime.Compare(y.LeaveTime), cmp.Compare(x.UserID, y.UserID))
+	slices.SortFunc(rows, func(x, y *row) int {
+		if c := cmp.Compare(x.last.LeaveTime.Unix(), y.last.LeaveTime.Unix()); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.last.UserID, y.last.UserID)
 	})
+	ds := make([]Departure, len(rows))
+	for i, w := range rows {
+		ds[i] = w.departure()
+	}
 	return ds
 }
 
@@ -136,8 +151,7 @@ func (b *book) show(rs []*record) {
 			w = &row{}
 			b.rows[id] = w
 		}
-		w.Leaver, w.Removed = r.Leaver, false
-		w.LeaveTime = r.LeaveTime.Truncate(time.Second)
+		w.last = r
 		w.live++
 		r.row = w
 	}
@@ -150,7 +164,6 @@ func (b *book) hide(r *record) {
 	b.byLeave.remove(r)
 	b.byOperated.remove(r)
 	r.row.live--
-	r.row.Removed = r.row.live == 0
 }
 
 // find is the newest record of id and the index where it was found.
@@ -192,18 +205,34 @@ type index struct {
 	list []*record
 }
 
-// bulk is from how many new records on sorting everything is cheaper than inserting each.
+// bulk is from how many new records on looking at everything is cheaper than inserting each.
 const bulk = 64
 
+// add sorts rs, and puts them where they belong.
 func (x *index) add(rs []*record) {
 	if len(rs) >= bulk {
-		x.list = append(x.list, rs...)
-		slices.SortFunc(x.list, x.compare)
+		slices.SortFunc(rs, x.compare)
+		x.merge(rs)
 		return
 	}
 	for _, r := range rs {
 		i, _ := slices.BinarySearchFunc(x.list, r, x.compare)
 		x.list = slices.Insert(x.list, i, r)
+	}
+}
+
+// merge adds records that are in order, from the last one on, until the rest stands where it stood.
+func (x *index) merge(rs []*record) {
+	old := len(x.list)
+	x.list = append(x.list, rs...)
+	for free := len(x.list); len(rs) > 0; free-- {
+		last := len(rs) - 1
+		if old > 0 && x.compare(x.list[old-1], rs[last]) > 0 {
+			old--
+			x.list[free-1] = x.list[old]
+			continue
+		}
+		x.list[free-1], rs = rs[last], rs[:last]
 	}
 }
 

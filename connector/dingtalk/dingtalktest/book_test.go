@@ -3,6 +3,7 @@ package dingtalktest_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,30 @@ func TestADepartureShowsFromItsVisibleAtOn(t *testing.T) {
 	}
 }
 
+func TestBulksThatInterleaveAreOneListInOrder(t *testing.T) {
+	d := atNoon(t, func(s *dingtalktest.Switches) { s.FilterField = dingtalktest.ByOperation })
+	for _, from := range []int{1, 2, 0, 3} { // of four: two lists that interleave, one before both, one behind
+		var ls []dingtalktest.Leaver
+		for i := range 100 {
+			second := time.Duration(4*i+from) * time.Second
+			ls = append(ls, dingtalktest.Leaver{UserID: fmt.Sprintf("u%03d", 4*i+from), LeaveTime: noon.Add(second - time.Hour)})
+		}
+		slices.Reverse(ls)
+		d.sim.Leave(ls...)
+	}
+	for _, field := range dingtalktest.FilterFields() {
+		d.sim.Set(func(s *dingtalktest.Switches) { s.FilterField = field })
+		got := users(d.walk(nil))
+		if len(got) != 400 || !slices.IsSorted(got) {
+			t.Errorf("by %s: %d of 400: %v", field, len(got), got)
+		}
+	}
+	d.sim.Leave(people(100, noon.Add(-time.Hour))...) // in the seconds of others, who came first
+	if got := users(d.walk(nil)); len(got) != 500 || got[0] != "u000" || got[1] != "u1" || got[2] != "u001" {
+		t.Errorf("%d of 500, from %v on", len(got), got[:3])
+	}
+}
+
 func TestManyThatWaitShowInTheOrderOfTheirTime(t *testing.T) {
 	d := atNoon(t, func(s *dingtalktest.Switches) { s.Order = dingtalktest.Insertion })
 	for i, l := range people(200, noon.Add(-time.Hour)) {
@@ -39,19 +64,33 @@ func TestManyThatWaitShowInTheOrderOfTheirTime(t *testing.T) {
 	if len(got) != 100 || got[0] != "u200" || got[99] != "u101" {
 		t.Errorf("%d visible: %v", len(got), got)
 	}
+	late := dingtalktest.Leaver{UserID: "late", LeaveTime: noon.Add(-time.Hour), VisibleAt: noon.Add(150*time.Second + time.Millisecond)}
+	d.sim.Leave(late)
+	d.now = noon.Add(200 * time.Second)
+	got = users(d.walk(nil))
+	if len(got) != 201 || got[149] != "u51" || got[150] != "late" || got[200] != "u1" {
+		t.Errorf("%d visible then: %v", len(got), got)
+	}
 }
 
 func TestABulkDeleteFallsIntoOneSecond(t *testing.T) {
 	d := atNoon(t)
 	var ls []dingtalktest.Leaver
 	for _, l := range people(300, noon.Add(-time.Hour)) {
-		l.LeaveTime = noon.Add(-time.Hour)
+		l.LeaveTime = noon.Add(-time.Hour + time.Duration(len(ls))*time.Millisecond)
 		ls = append(ls, l)
 	}
 	d.sim.Leave(ls...)
 	at := stamp(noon.Add(-time.Hour))
 	if got := users(d.walk(nil, "startTime", at, "endTime", at)); len(got) != 300 {
 		t.Errorf("%d of 300 in the second", len(got))
+	}
+	truth := d.sim.Truth()
+	if !slices.IsSortedFunc(truth, func(a, b dingtalktest.Departure) int { return strings.Compare(a.UserID, b.UserID) }) {
+		t.Errorf("the truth is not in order of userId: %v", truth)
+	}
+	if i := slices.IndexFunc(truth, func(d dingtalktest.Departure) bool { return stamp(d.LeaveTime) != at || d.LeaveTime.Nanosecond() != 0 }); i >= 0 {
+		t.Errorf("the truth is not in whole seconds: %v", truth[i].LeaveTime)
 	}
 }
 
@@ -173,6 +212,9 @@ func TestShownIsWhatAPageDeliveredWhole(t *testing.T) {
 	d.ask("maxResults", "2")
 	if got := d.sim.Shown(); len(got) != 2 || got[0].UserID != "u1" || got[1].UserID != "u2" {
 		t.Errorf("after a page of two: %v", got)
+	}
+	if got := d.sim.Truth(); !got[0].Shown || !got[1].Shown || got[2].Shown {
+		t.Errorf("the truth after a page of two: %v", got)
 	}
 }
 

@@ -1,10 +1,11 @@
 package dingtalktest
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // page is the service itself: S15 to S17.
@@ -25,8 +26,9 @@ func (s *Server) page(c *call) *answer {
 	if full := c.sw.FullLastPage && len(served) == w.size; from+n < len(v.list) || full {
 		token = strconv.Quote(s.nextToken(c, from+n, shown))
 	}
-	a := newAnswer(200, jsonType, s.renderPage(token, served, c.sw))
+	a := newAnswer(200, jsonType, nil)
 	a.shown = served
+	a.render = func() []byte { return s.renderPage(token, served, c.sw) }
 	return a
 }
 
@@ -93,72 +95,82 @@ func lastToken(kind LastToken) string {
 
 // renderPage is the body of a page, its keys in the documented order.
 func (s *Server) renderPage(token string, shown []*record, sw Switches) []byte {
-	var b bytes.Buffer
-	b.WriteByte('{')
+	b := make([]byte, 0, 192*(1+len(shown))) // most records are shorter
+	b = append(b, '{')
 	if token != "" {
-		b.WriteString(`"nextToken":` + token + `,`)
+		b = append(b, `"nextToken":`+token+`,`...)
 	}
 	if sw.UnknownFields {
-		b.WriteString(`"traceInfo":{"nextToken":"1","records":[{"userId":"nobody"}]},`)
+		b = append(b, `"traceInfo":{"nextToken":"1","records":[{"userId":"nobody"}]},`...)
 	}
-	b.WriteString(`"records":`)
+	b = append(b, `"records":`...)
 	if len(shown) == 0 && sw.NullRecords {
-		b.WriteString(`null}`)
-		return b.Bytes()
+		return append(b, `null}`...)
 	}
-	b.WriteByte('[')
+	b = append(b, '[')
 	for i, r := range shown {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		renderRecord(&b, r, s.seed, sw)
+		b = appendRecord(b, r, s.seed, sw)
 	}
-	b.WriteString(`]}`)
-	return b.Bytes()
+	return append(b, `]}`...)
 }
 
-// renderRecord is S19 and S20. What is mixed is mixed by record, the same each time.
-func renderRecord(b *bytes.Buffer, r *record, seed uint64, sw Switches) {
+// appendRecord is S19 and S20. What is mixed is mixed by record, the same each time.
+func appendRecord(b []byte, r *record, seed uint64, sw Switches) []byte {
 	if len(r.Raw) > 0 {
-		b.Write(r.Raw)
-		return
+		return append(b, r.Raw...)
 	}
 	chance := mix(seed, r.seq)
-	b.WriteString(`{"userId":`)
-	b.Write(encode(r.UserID))
-	renderField(b, "name", r.Name, sw.Name, maskName, chance>>8)
-	renderField(b, "stateCode", r.StateCode, sw.StateCode, maskDigits, chance>>16)
-	renderField(b, "mobile", r.Mobile, sw.Mobile, maskDigits, chance>>24)
-	b.WriteString(`,"leaveTime":"` + leaveTime(r.LeaveTime, sw.TimeFormat, chance>>32) + `"`)
+	b = append(b, `{"userId":`...)
+	b = appendText(b, r.UserID)
+	b = appendField(b, `,"name":`, r.Name, sw.Name, maskName, chance>>8)
+	b = appendField(b, `,"stateCode":`, r.StateCode, sw.StateCode, maskDigits, chance>>16)
+	b = appendField(b, `,"mobile":`, r.Mobile, sw.Mobile, maskDigits, chance>>24)
+	b = append(b, `,"leaveTime":"`...)
+	b = appendLeaveTime(b, r.LeaveTime, sw.TimeFormat, chance>>32)
+	b = append(b, '"')
 	if r.LeaveReason != "" {
-		b.WriteString(`,"leaveReason":`)
-		b.Write(encode(r.LeaveReason))
+		b = append(b, `,"leaveReason":`...)
+		b = appendText(b, r.LeaveReason)
 	}
 	if sw.UnknownFields {
-		b.WriteString(`,"unionId":null,"extension":{"userId":"nobody","leaveTime":1,"list":[[],{}]}`)
+		b = append(b, `,"unionId":null,"extension":{"userId":"nobody","leaveTime":1,"list":[[],{}]}`...)
 	}
-	b.WriteByte('}')
+	return append(b, '}')
 }
 
-func renderField(b *bytes.Buffer, name string, value *string, p Presence, mask func(string) string, chance uint64) {
+func appendField(b []byte, key string, value *string, p Presence, mask func(string) string, chance uint64) []byte {
 	if p == FieldMixed {
 		p = Presences()[chance%5]
 	}
-	var text []byte
 	switch {
 	case p == FieldNull:
-		text = []byte("null")
+		return append(append(b, key...), `null`...)
 	case p == FieldEmpty:
-		text = []byte(`""`)
+		return append(append(b, key...), `""`...)
 	case p == FieldMissing || value == nil:
-		return
+		return b
 	case p == FieldMasked:
-		text = encode(mask(*value))
-	default:
-		text = encode(*value)
+		return appendText(append(b, key...), mask(*value))
 	}
-	b.WriteString(`,"` + name + `":`)
-	b.Write(text)
+	return appendText(append(b, key...), *value)
+}
+
+// appendText is encode of a text. Nearly every text stands for itself, and a page has three hundred of them.
+func appendText(b []byte, text string) []byte {
+	if strings.ContainsFunc(text, mayBeEscaped) {
+		return append(b, encode(text)...)
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
+}
+
+// mayBeEscaped says that JSON may write a character of a text in another way; [utf8.RuneError] is also what no UTF-8 is read as.
+func mayBeEscaped(r rune) bool {
+	return r < ' ' || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 }
 
 // maskDigits is DingTalk's 185xxxx7676.
@@ -178,19 +190,20 @@ func maskName(s string) string {
 
 var beijing = time.FixedZone("", 8*60*60)
 
-func leaveTime(t time.Time, f TimeFormat, chance uint64) string {
+// appendLeaveTime is S19; t is in UTC.
+func appendLeaveTime(b []byte, t time.Time, f TimeFormat, chance uint64) []byte {
 	if f == TimeMixed {
 		f = TimeFormats()[chance%4]
 	}
 	switch {
 	case f == TimeMinutes && t.Second() == 0:
-		return t.Format("2006-01-02T15:04Z")
+		return t.AppendFormat(b, "2006-01-02T15:04Z")
 	case f == TimeMillis:
-		return t.Format("2006-01-02T15:04:05.000Z")
+		return t.AppendFormat(b, "2006-01-02T15:04:05.000Z")
 	case f == TimeOffset:
-		return t.In(beijing).Format("2006-01-02T15:04:05-07:00")
+		return t.In(beijing).AppendFormat(b, time.RFC3339)
 	case f == TimeZoneless:
-		return t.Format("2006-01-02T15:04:05")
+		return t.AppendFormat(b, "2006-01-02T15:04:05")
 	}
-	return t.Format("2006-01-02T15:04:05Z")
+	return t.AppendFormat(b, time.RFC3339)
 }

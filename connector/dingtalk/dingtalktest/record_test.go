@@ -146,11 +146,26 @@ func TestUnknownFieldsLeaveTheKnownOnesReadable(t *testing.T) {
 	}
 }
 
-func TestHTMLCharactersAreNotEscaped(t *testing.T) {
-	d := atNoon(t)
-	d.sim.Leave(dingtalktest.Leaver{UserID: "<a&b>", LeaveTime: noon})
-	if got := d.ask().Body; !strings.Contains(got, `"<a&b>"`) {
-		t.Errorf("got %s", got)
+func TestTextsAreWrittenAsEncodingJSONDoesButNotEscapedForHTML(t *testing.T) {
+	texts := []string{
+		"plain", "", "<a&b>", `"quoted"`, `C:\dep`, "a\tb\nc\x00\x1f\x7f", "张伟 𠮷 👩‍💻", "a\u2028b", "a\u2029b", "\ufffd", "a\xffb", "\xed\xa0\x80", "é\\",
+	}
+	for _, text := range texts {
+		d := atNoon(t)
+		d.sim.Leave(dingtalktest.Leaver{UserID: text, Name: &text, LeaveTime: noon, LeaveReason: "r" + text})
+		quoted := func(s string) string {
+			var b strings.Builder
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(false)
+			if err := e.Encode(s); err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimSuffix(b.String(), "\n")
+		}
+		want := `{"records":[{"userId":` + quoted(text) + `,"name":` + quoted(text) + `,"leaveTime":"2026-03-10T12:00:00Z","leaveReason":` + quoted("r"+text) + `}]}`
+		if got := d.ask().Body; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 }
 

@@ -120,14 +120,14 @@ func (s *Server) Remove(userID string, leaveTime time.Time) bool {
 func (s *Server) Truth() []Departure {
 	s.enter()
 	defer s.mu.Unlock()
-	return s.book.departures(func(Departure) bool { return true })
+	return s.book.departures(func(*row) bool { return true })
 }
 
 // Shown is every departure that stood at least once in a page that was served whole, in order of leaveTime, then userId.
 func (s *Server) Shown() []Departure {
 	s.enter()
 	defer s.mu.Unlock()
-	return s.book.departures(func(d Departure) bool { return d.Shown })
+	return s.book.departures(func(w *row) bool { return w.shown })
 }
 
 // call is one request on its way through the checks.
@@ -191,6 +191,13 @@ func (s *Server) enter() time.Time {
 
 // serve is the one place where a call becomes an answer. It waits for nothing: delays are in the answer.
 func (s *Server) serve(c *call) *answer {
+	a := s.decide(c)
+	a.finish(c)
+	return a
+}
+
+// decide is all of serve that needs the lock.
+func (s *Server) decide(c *call) *answer {
 	c.now = s.enter()
 	defer s.mu.Unlock()
 	c.sw = s.switches
@@ -212,7 +219,6 @@ func (s *Server) serve(c *call) *answer {
 		a.fault, a.wire, a.pause = fault.Name, fault.Wire, fault.Delay
 	}
 	a.delay = c.sw.Latency
-	s.finish(c, a)
 
 	entry.Status, entry.Code, entry.Fault, entry.RequestID = a.status, a.code, a.fault, c.id
 	if !a.wire.Answers() {
@@ -239,6 +245,6 @@ func (s *Server) delivered(a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range a.shown {
-		r.row.Shown = true
+		r.row.shown = true
 	}
 }

@@ -1,0 +1,97 @@
+package connector
+
+import (
+	"log/slog"
+	"time"
+
+	"departures/connector/kafka"
+	"departures/connector/walk"
+	"departures/schema"
+)
+
+// batchFull is how many departures one transaction takes before the next window has to wait for another: as many as a full window.
+// While one is committed the windows that become whole gather for the next, since a broker answers a few dozen transactions a second,
+// whatever their size.
+const batchFull = walk.MaxRecords
+
+// batch is what the next transaction commits: the steps of one window, or of several of one walk that followed each other. The
+// checkpoint of the last step goes with them, so the mark never passes what is not committed with it or before.
+type batch struct {
+	kind       walk.Kind
+	start, end time.Time // what its windows cover
+	windows    int
+	publish    []sighted
+	quarantine []sighted
+
+	repairs, future, changed, beforeFloor int
+}
+
+// sighted is a sighting as the walk ordered it, and the window that showed it.
+type sighted struct {
+	sighting
+	record walk.Record
+	window walk.Window
+}
+
+// takes reports whether a window's step may go into the same transaction.
+func (b *batch) takes(w walk.Window) bool {
+	return b.windows == 0 || b.kind == w.Kind && b.size() < batchFull
+}
+
+// size is how many records become events or are quarantined.
+func (b *batch) size() int { return len(b.publish) + len(b.quarantine) }
+
+// add takes a window's step.
+func (b *batch) add(w walk.Window, got collected, step walk.Step) {
+	if b.windows == 0 {
+		b.kind, b.start = w.Kind, w.Start
+	}
+	b.windows++
+	b.end = w.End
+	for _, r := range step.Publish {
+		b.publish = append(b.publish, b.sighted(w, got, r))
+	}
+	for _, r := range step.Quarantine {
+		b.quarantine = append(b.quarantine, b.sighted(w, got, r))
+	}
+	b.future += step.Future
+	b.changed += step.Changed
+	b.beforeFloor += step.BeforeFloor
+}
+
+func (b *batch) sighted(w walk.Window, got collected, r walk.Record) sighted {
+	s := got.sightings[r.Index]
+	b.repairs += s.repairs
+	return sighted{sighting: s, record: r, window: w}
+}
+
+// records is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint.
+func (b *batch) records(e encoder, cp schema.Checkpoint, now time.Time) []kafka.Record {
+	records := make([]kafka.Record, 0, 2*b.size()+1)
+	for _, s := range b.publish {
+		event, entry := e.eventAndEntry(s.sighting, s.record, now)
+		records = append(records, event, entry)
+	}
+	for _, s := range b.quarantine {
+		quarantined, entry := e.quarantinedAndEntry(s.sighting, s.window, now)
+		records = append(records, quarantined, entry)
+	}
+	return append(records, e.checkpoint(cp))
+}
+
+// attrs is what is said of a committed batch; counts that are zero on an ordinary day are left out where they are.
+func (b *batch) attrs(cp schema.Checkpoint) []any {
+	attrs := []any{
+		"walk", b.kind.String(), slog.Time("window_start", b.start), slog.Time("window_end", b.end), "events", len(b.publish),
+		"quarantined", len(b.quarantine), "high_water_mark", cp.HighWaterMark,
+	}
+	for _, odd := range []struct {
+		name  string
+		count int
+	}{{"repairs", b.repairs}, {"ahead_of_time", b.future}, {"changed", b.changed}, {"before_floor", b.beforeFloor}} {
+		if odd.count > 0 {
+			attrs = append(attrs, odd.name, odd.count)
+		}
+	}
+	return attrs
+}

@@ -1,0 +1,205 @@
+package connector
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"departures/connector/dingtalk"
+	"departures/connector/walk"
+)
+
+// maxHeld is how many records may be held of windows whose turn is yet to come, before their next pages are asked for: 8 MB. The
+// window whose turn it is goes on regardless.
+const maxHeld = 20_000
+
+// fetch is a window whose pages are asked for one after the other. All but early belongs to the poller's goroutine.
+type fetch struct {
+	window walk.Window
+	early  atomic.Bool   // its turn is yet to come: its calls let others go first
+	again  chan struct{} // lets it ask for one more page
+	void   context.CancelFunc
+
+	asked    bool      // a page is asked for
+	called   time.Time // when it was
+	resumeAt time.Time // no call is made before
+	failing  time.Time // since when, without a page in between; zero while all goes well
+	lasting  bool      // it has failed for long
+	err      error     // the last one
+	weather  weather   // of what befell it ahead of its turn
+
+	got   collected
+	whole bool // its last page is in
+}
+
+// collected is everything that a window's pages showed.
+type collected struct {
+	sightings []sighting
+	records   []walk.Record // of the same order; Index is the place in sightings
+	tally     *walk.Tally
+	arrived   time.Time // our clock when the last page came
+}
+
+// over reports that no further page is wanted: the window is whole, or has to be cut.
+func (f *fetch) over() bool { return f.whole || f.got.tally.Full() }
+
+// answer is what a fetch got when it asked for a page.
+type answer struct {
+	fetch *fetch
+	page  dingtalk.Page
+	seen  []seen // the page's records
+	err   error
+}
+
+// fetches are the windows that are being fetched, in the order of their turns. A goroutine for each asks for its pages and encodes
+// them; what they mean is decided by the one goroutine that fetches belongs to.
+type fetches struct {
+	client  *dingtalk.Client
+	encoder encoder
+	limits  walk.Limits
+	open    []*fetch
+	answers chan answer
+	running sync.WaitGroup
+}
+
+// windows are those that are being fetched.
+func (s *fetches) windows() []walk.Window {
+	windows := make([]walk.Window, len(s.open))
+	for i, f := range s.open {
+		windows[i] = f.window
+	}
+	return windows
+}
+
+// turn is the fetch whose turn it is, nil when nothing is being fetched.
+func (s *fetches) turn() *fetch {
+	if len(s.open) == 0 {
+		return nil
+	}
+	return s.open[0]
+}
+
+// follow makes the windows of plan the ones that are fetched: it drops the others and begins with new ones.
+func (s *fetches) follow(ctx context.Context, plan []walk.Window) {
+	open := make([]*fetch, 0, len(plan))
+	for _, w := range plan {
+		i := slices.IndexFunc(s.open, func(f *fetch) bool { return f.window == w })
+		if i < 0 {
+			open = append(open, s.begin(ctx, w))
+			continue
+		}
+		open = append(open, s.open[i])
+		s.open = slices.Delete(s.open, i, i+1)
+	}
+	for _, f := range s.open {
+		f.void()
+	}
+	s.open = open
+}
+
+// drop ends a fetch that has had its turn.
+func (s *fetches) drop(f *fetch) {
+	f.void()
+	s.open = slices.DeleteFunc(s.open, func(o *fetch) bool { return o == f })
+}
+
+func (s *fetches) begin(ctx context.Context, w walk.Window) *fetch {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &fetch{window: w, again: make(chan struct{}, 1), void: cancel, got: collected{tally: walk.NewTally(w, s.limits)}}
+	s.running.Go(func() {
+		defer cancel()
+		s.fetch(dingtalk.Yielding(ctx, f.early.Load), f)
+	})
+	return f
+}
+
+// fetch asks for one page each time that it may, until the last one or until ctx ends.
+func (s *fetches) fetch(ctx context.Context, f *fetch) {
+	if !f.mayGoOn(ctx) {
+		return
+	}
+	for page, err := range s.client.LeaveRecords(ctx, f.window.AskStart, f.window.AskEnd) {
+		a := answer{fetch: f, page: page, seen: s.encoder.see(page), err: err}
+		a.page.Records = nil // a record's text is needed no more
+		select {
+		case s.answers <- a:
+		case <-ctx.Done():
+			return
+		}
+		if !f.mayGoOn(ctx) {
+			return
+		}
+	}
+}
+
+// mayGoOn waits until a further page is wanted.
+func (f *fetch) mayGoOn(ctx context.Context) bool {
+	select {
+	case <-f.again:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ask lets every fetch that may ask for its next page; none may before the weather is clear, and while a trouble that concerns all calls
+// has not been seen to end only the one whose turn it is.
+func (s *fetches) ask(w weather) {
+	now := time.Now()
+	if now.Before(w.clearAt) {
+		return
+	}
+	held := 0
+	for i, f := range s.open {
+		held += len(f.got.records)
+		f.early.Store(i > 0)
+		if f.asked || f.over() || now.Before(f.resumeAt) || i > 0 && (held >= maxHeld || w.general()) {
+			continue
+		}
+		f.asked, f.called = true, now
+		f.again <- struct{}{}
+	}
+}
+
+// nextCall is when the first fetch that has to wait may go on, the zero time if none has to.
+func (s *fetches) nextCall(now, notBefore time.Time) (at time.Time) {
+	for _, f := range s.open {
+		resume := later(f.resumeAt, notBefore)
+		if !f.asked && !f.over() && resume.After(now) && (at.IsZero() || resume.Before(at)) {
+			at = resume
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// take adds a page to what was collected.
+func (f *fetch) take(a answer, led *walk.Ledger, l walk.Limits) {
+	if a.page.First {
+		f.got = collected{tally: walk.NewTally(f.window, l)}
+	}
+	f.got.arrived, f.whole = a.page.ArrivedAt, a.page.Last
+	for _, s := range a.seen {
+		r := s.record
+		if s.outgrown != nil {
+			if _, published := led.Content(s.outgrown.ID); published {
+				r = *s.outgrown
+			}
+		}
+		r.Index = len(f.got.sightings)
+		f.got.sightings = append(f.got.sightings, s.sighting)
+		f.got.records = append(f.got.records, r)
+		f.got.tally.Add(r.LeaveTime)
+	}
+	if f.got.tally.Full() {
+		f.got.sightings, f.got.records = nil, nil // it will be cut
+	}
+}
