@@ -20,17 +20,10 @@ type batch struct {
 	kind       walk.Kind
 	start, end time.Time // what its windows cover
 	windows    int
-	publish    []sighted
-	quarantine []sighted
+	publish    []*sighting
+	quarantine []*sighting
 
 	repairs, future, changed, beforeFloor int
-}
-
-// sighted is a sighting as the walk ordered it, and the window that showed it.
-type sighted struct {
-	sighting
-	record walk.Record
-	window walk.Window
 }
 
 // takes reports whether a window's step may go into the same transaction.
@@ -48,32 +41,32 @@ func (b *batch) add(w walk.Window, got collected, step walk.Step) {
 	}
 	b.windows++
 	b.end = w.End
-	for _, r := range step.Publish {
-		b.publish = append(b.publish, b.sighted(w, got, r))
-	}
-	for _, r := range step.Quarantine {
-		b.quarantine = append(b.quarantine, b.sighted(w, got, r))
-	}
+	b.publish = b.chosen(b.publish, got, step.Publish)
+	b.quarantine = b.chosen(b.quarantine, got, step.Quarantine)
 	b.future += step.Future
 	b.changed += step.Changed
 	b.beforeFloor += step.BeforeFloor
 }
 
-func (b *batch) sighted(w walk.Window, got collected, r walk.Record) sighted {
-	s := got.sightings[r.Index]
-	b.repairs += s.repairs
-	return sighted{sighting: s, record: r, window: w}
+// chosen is list and what the walk chose of a window.
+func (b *batch) chosen(list []*sighting, got collected, records []walk.Record) []*sighting {
+	for _, r := range records {
+		s := got.seen[r.Index]
+		b.repairs += s.repairs
+		list = append(list, s)
+	}
+	return list
 }
 
 // records is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint.
 func (b *batch) records(e encoder, cp schema.Checkpoint, now time.Time) []kafka.Record {
 	records := make([]kafka.Record, 0, 2*b.size()+1)
 	for _, s := range b.publish {
-		event, entry := e.eventAndEntry(s.sighting, s.record, now)
+		event, entry := e.eventAndEntry(s, now)
 		records = append(records, event, entry)
 	}
 	for _, s := range b.quarantine {
-		quarantined, entry := e.quarantinedAndEntry(s.sighting, s.window, now)
+		quarantined, entry := e.quarantinedAndEntry(s, now)
 		records = append(records, quarantined, entry)
 	}
 	return append(records, e.checkpoint(cp))

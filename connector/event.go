@@ -26,61 +26,53 @@ type encoder struct {
 	topics  kafka.Topics // for their limits
 }
 
-// sighting is a leave record as a page showed it, on its way to become an event or a quarantined record. Thousands are held of each
-// window, so it keeps no more than is needed.
+// sighting is a leave record as a page showed it, on its way to become an event or a quarantined record, and what the walk has to know of
+// it. Thousands are held of each window, so it keeps no more than is needed.
 type sighting struct {
+	record  walk.Record
 	event   []byte // its JSON; nil if there is none
 	digest  string // of the published fields, or of the raw record where there is nothing to publish
 	repairs int
 	unfit   *unfit // nil if it can be published
 }
 
-// unfit is a leave record that cannot be published.
+// unfit is what else there is of a leave record that cannot be published.
 type unfit struct {
 	reason     string
 	raw        json.RawMessage
 	observedAt time.Time
-}
-
-// seen is a sighting and what the walk has to know of it.
-type seen struct {
-	sighting
-	record walk.Record
-	// outgrown is the departure that is too large for its topic: one that was published before it grew stays what it is.
-	outgrown *walk.Record
+	window     walk.Window  // that showed it
+	outgrown   *walk.Record // the departure, if it is too large for its topic: one that was published before it grew stays what it is
 }
 
 // see judges the leave records of a page.
-func (e encoder) see(page dingtalk.Page) []seen {
-	judged := make([]seen, len(page.Records))
+func (e encoder) see(page dingtalk.Page, w walk.Window) []sighting {
+	seen := make([]sighting, len(page.Records))
 	for i, lr := range page.Records {
-		judged[i] = e.judge(lr, page.ArrivedAt)
+		seen[i] = e.judge(lr, w, page.ArrivedAt)
 	}
-	return judged
+	return seen
 }
 
 // judge tells what becomes of a leave record. A departure that does not fit into its topic cannot be published either.
-func (e encoder) judge(lr dingtalk.LeaveRecord, observedAt time.Time) seen {
+func (e encoder) judge(lr dingtalk.LeaveRecord, w walk.Window, observedAt time.Time) sighting {
 	if lr.Unreadable != "" {
-		return e.quarantine(lr, lr.Unreadable, observedAt)
+		return e.quarantine(lr, unfit{reason: lr.Unreadable, window: w, observedAt: observedAt})
 	}
 	ev := e.event(lr)
 	ev.ObservedAt = observedAt
-	s := seen{sighting: sighting{repairs: lr.Repairs.Total()}}
+	s := sighting{repairs: lr.Repairs.Total()}
 	s.event, s.digest = ev.JSONAndDigest()
 	s.record = walk.Record{ID: walk.IDOf(schema.PublishedKey(ev.Departure())), Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
 	if reason := e.tooLarge(ev, s.event); reason != "" {
-		departure := s.record
-		s = e.quarantine(lr, reason, observedAt)
-		s.outgrown = &departure
+		return e.quarantine(lr, unfit{reason: reason, window: w, observedAt: observedAt, outgrown: &s.record})
 	}
 	return s
 }
 
-func (e encoder) quarantine(lr dingtalk.LeaveRecord, reason string, observedAt time.Time) seen {
-	raw := lr.Compact()
-	s := seen{sighting: sighting{digest: schema.Digest(raw), repairs: lr.Repairs.Total()}}
-	s.unfit = &unfit{reason: reason, raw: raw, observedAt: observedAt}
+func (e encoder) quarantine(lr dingtalk.LeaveRecord, u unfit) sighting {
+	u.raw = lr.Compact()
+	s := sighting{digest: schema.Digest(u.raw), repairs: lr.Repairs.Total(), unfit: &u}
 	s.record = walk.Record{ID: walk.IDOf(schema.QuarantinedKey(e.corpID, s.digest)), Content: contentOf(s.digest)}
 	return s
 }
@@ -121,19 +113,19 @@ func (e encoder) eventRecord(ev schema.EmployeeLeft, value []byte) kafka.Record 
 }
 
 // eventAndEntry is what a published departure adds to a transaction.
-func (e encoder) eventAndEntry(s sighting, r walk.Record, now time.Time) (event, entry kafka.Record) {
-	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: r.UserID, LeaveTime: r.LeaveTime} // all that key and headers need
+func (e encoder) eventAndEntry(s *sighting, now time.Time) (event, entry kafka.Record) {
+	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: s.record.UserID, LeaveTime: s.record.LeaveTime} // all that key and headers need
 	return e.eventRecord(ev, s.event), e.entry(schema.PublishedKey(ev.Departure()), s.digest, now)
 }
 
 // quarantinedAndEntry is what a record that cannot be published adds to a transaction: without the ledger entry it would come back with
 // every poll.
-func (e encoder) quarantinedAndEntry(s sighting, w walk.Window, now time.Time) (quarantined, entry kafka.Record) {
+func (e encoder) quarantinedAndEntry(s *sighting, now time.Time) (quarantined, entry kafka.Record) {
 	q := schema.Quarantined{
 		CorpID:      e.corpID,
 		Reason:      s.unfit.reason,
-		WindowStart: w.AskStart,
-		WindowEnd:   w.AskEnd,
+		WindowStart: s.unfit.window.AskStart,
+		WindowEnd:   s.unfit.window.AskEnd,
 		ObservedAt:  s.unfit.observedAt,
 	}
 	// JSON writes at most six bytes for one; of a record that is too large for the topic the beginning is kept.

@@ -11,9 +11,9 @@ import (
 	"departures/connector/walk"
 )
 
-// maxHeld is how many records may be held of windows whose turn is yet to come, before their next pages are asked for: 8 MB. The
+// maxHeld is how many records may be held of windows whose turn is yet to come, before their next pages are asked for: 4 MB. The
 // window whose turn it is goes on regardless.
-const maxHeld = 20_000
+const maxHeld = 10_000
 
 // fetch is a window whose pages are asked for one after the other. All but early belongs to the poller's goroutine.
 type fetch struct {
@@ -36,10 +36,19 @@ type fetch struct {
 
 // collected is everything that a window's pages showed.
 type collected struct {
-	sightings []sighting
-	records   []walk.Record // of the same order; Index is the place in sightings
-	tally     *walk.Tally
-	arrived   time.Time // our clock when the last page came
+	seen    []*sighting
+	tally   *walk.Tally
+	arrived time.Time // our clock when the last page came
+}
+
+// records is what the walk has to know; Index is the place in seen.
+func (c collected) records() []walk.Record {
+	records := make([]walk.Record, len(c.seen))
+	for i, s := range c.seen {
+		records[i] = s.record
+		records[i].Index = i
+	}
+	return records
 }
 
 // over reports that no further page is wanted: the window is whole, or has to be cut.
@@ -49,7 +58,7 @@ func (f *fetch) over() bool { return f.whole || f.got.tally.Full() }
 type answer struct {
 	fetch *fetch
 	page  dingtalk.Page
-	seen  []seen // the page's records
+	seen  []sighting // the page's records
 	err   error
 }
 
@@ -121,7 +130,7 @@ func (s *fetches) fetch(ctx context.Context, f *fetch) {
 		return
 	}
 	for page, err := range s.client.LeaveRecords(ctx, f.window.AskStart, f.window.AskEnd) {
-		a := answer{fetch: f, page: page, seen: s.encoder.see(page), err: err}
+		a := answer{fetch: f, page: page, seen: s.encoder.see(page, f.window), err: err}
 		a.page.Records = nil // a record's text is needed no more
 		select {
 		case s.answers <- a:
@@ -153,8 +162,10 @@ func (s *fetches) ask(w weather) {
 	}
 	held := 0
 	for i, f := range s.open {
-		held += len(f.got.records)
 		f.early.Store(i > 0)
+		if i > 0 {
+			held += len(f.got.seen)
+		}
 		if f.asked || f.over() || now.Before(f.resumeAt) || i > 0 && (held >= maxHeld || w.general()) {
 			continue
 		}
@@ -187,19 +198,17 @@ func (f *fetch) take(a answer, led *walk.Ledger, l walk.Limits) {
 		f.got = collected{tally: walk.NewTally(f.window, l)}
 	}
 	f.got.arrived, f.whole = a.page.ArrivedAt, a.page.Last
-	for _, s := range a.seen {
-		r := s.record
-		if s.outgrown != nil {
-			if _, published := led.Content(s.outgrown.ID); published {
-				r = *s.outgrown
+	for i := range a.seen {
+		s := &a.seen[i]
+		if s.unfit != nil && s.unfit.outgrown != nil {
+			if _, published := led.Content(s.unfit.outgrown.ID); published {
+				s.record = *s.unfit.outgrown
 			}
 		}
-		r.Index = len(f.got.sightings)
-		f.got.sightings = append(f.got.sightings, s.sighting)
-		f.got.records = append(f.got.records, r)
-		f.got.tally.Add(r.LeaveTime)
+		f.got.seen = append(f.got.seen, s)
+		f.got.tally.Add(s.record.LeaveTime)
 	}
 	if f.got.tally.Full() {
-		f.got.sightings, f.got.records = nil, nil // it will be cut
+		f.got.seen = nil // it will be cut
 	}
 }

@@ -112,7 +112,7 @@ func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.
 		return cp, walk.Cut(pr, w, got.tally), nil
 	}
 	p.had(w)
-	step := walk.Advance(cp, pr, p.ledger, w, got.records, p.now(), p.jittered())
+	step := walk.Advance(cp, pr, p.ledger, w, got.records(), p.now(), p.jittered())
 	next := step.Checkpoint
 	next.ObservedAt = got.arrived
 	next.AppKeyDigest = p.org.AppKeyDigest

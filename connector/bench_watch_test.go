@@ -1,0 +1,89 @@
+package connector_test
+
+import (
+	"context"
+	"hash/maphash"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// watchWait bounds a fetch that finds nothing: the most by which a reader may see an event later than it could.
+const watchWait = 10 * time.Millisecond
+
+// watch reads the events topic at read_committed, from its beginning, while somebody writes.
+type watch struct {
+	b      *testing.B
+	want   int // keys
+	events atomic.Int64
+	first  atomic.Pointer[time.Time] // when the first event was read; nil: not yet
+	all    atomic.Pointer[time.Time] // when every key had come
+	keys   map[uint64]struct{}       // by their hash; once it has ended
+	end    func()                    // returns when nothing more is read
+}
+
+// newWatch starts to read. each, if it is not nil, is called for every event, by one goroutine.
+func newWatch(b *testing.B, brokers []string, topic string, want int, each func(key string, at time.Time)) *watch {
+	b.Helper()
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...),
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(watchWait),
+		kgo.DisableClientMetrics(),
+	)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := &watch{b: b, want: want, keys: make(map[uint64]struct{}, want)}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer cl.Close()
+		for seed := maphash.MakeSeed(); ctx.Err() == nil; {
+			fetches := cl.PollFetches(ctx)
+			at := time.Now()
+			fetches.EachRecord(func(r *kgo.Record) {
+				w.keys[maphash.Bytes(seed, r.Key)] = struct{}{}
+				w.events.Add(1)
+				if each != nil {
+					each(string(r.Key), at)
+				}
+			})
+			w.tell(at)
+		}
+	}()
+	w.end = func() {
+		cancel()
+		<-ended
+	}
+	b.Cleanup(w.end)
+	return w
+}
+
+// tell notes what has come by now.
+func (w *watch) tell(at time.Time) {
+	if w.events.Load() > 0 {
+		w.first.CompareAndSwap(nil, &at)
+	}
+	if len(w.keys) >= w.want {
+		w.all.CompareAndSwap(nil, &at)
+	}
+}
+
+// begun says whether an event was read, and complete whether all of them were.
+func (w *watch) begun() bool    { return w.first.Load() != nil }
+func (w *watch) complete() bool { return w.all.Load() != nil }
+
+// check ends the reading, and takes nothing but every key once: a wrong run must not look fast.
+func (w *watch) check() {
+	w.b.Helper()
+	w.end()
+	if n := int(w.events.Load()); n != w.want || len(w.keys) != w.want {
+		w.b.Fatalf("%d events with %d keys, want %d of each", n, len(w.keys), w.want)
+	}
+}
