@@ -9,10 +9,10 @@ import (
 	"departures/schema"
 )
 
-// batchFull is how many departures one transaction takes before the next window has to wait for another: as many as a full window.
-// While one is committed the windows that become whole gather for the next, since a broker answers a few dozen transactions a second,
-// whatever their size.
-const batchFull = walk.MaxRecords
+// batchFull is how many departures one transaction takes of several windows; a single window is always taken. While one is committed the
+// windows that become whole gather for the next, since a broker answers a few dozen transactions a second, whatever their size. A
+// departure takes 2 kB until it is acknowledged.
+const batchFull = walk.MaxRecords / 2
 
 // batch is what the next transaction commits: the steps of one window, or of several of one walk that followed each other. The
 // checkpoint of the last step goes with them, so the mark never passes what is not committed with it or before.
@@ -27,8 +27,8 @@ type batch struct {
 }
 
 // takes reports whether a window's step may go into the same transaction.
-func (b *batch) takes(w walk.Window) bool {
-	return b.windows == 0 || b.kind == w.Kind && b.size() < batchFull
+func (b *batch) takes(f *fetch) bool {
+	return b.windows == 0 || b.kind == f.window.Kind && b.size()+len(f.got.seen) <= batchFull
 }
 
 // size is how many records become events or are quarantined.

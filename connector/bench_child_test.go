@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"syscall"
@@ -82,8 +83,12 @@ func play(role string) (code int) {
 	return 0
 }
 
-// tune gives the runtime the settings that cmd/departures gives it: none at present.
-func tune() {}
+// tune gives the runtime the settings that cmd/departures gives it.
+func tune() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(connector.GCPercent)
+	}
+}
 
 // used is what this process has used. Its peak is not the one of rusage: that begins with the peak of the parent, whose memory a child has
 // until it executes its program. Of the peak about 3 MB are those parts of the test binary that the program that ships does not have.

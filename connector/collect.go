@@ -29,7 +29,19 @@ func (p *poller) answered(ctx context.Context, pr walk.Progress, a answer) (walk
 	if f.window.Kind == walk.CatchUp {
 		p.catchUp.records += len(a.seen)
 	}
-	return pr, nil
+	return p.share(pr, f.window.Kind), nil
+}
+
+// share lets the next fresh walk come when the others have had as many pages as the last one.
+func (p *poller) share(pr walk.Progress, k walk.Kind) walk.Progress {
+	if k == walk.Fresh {
+		p.freshPages++
+		return pr
+	}
+	if p.freshPages = max(p.freshPages-1, 0); p.freshPages > 0 {
+		return pr
+	}
+	return walk.Shared(pr)
 }
 
 // failed decides on an error of DingTalk's side. What concerns one window alone pauses that window; everything else all of them.

@@ -64,8 +64,9 @@ func (e encoder) judge(lr dingtalk.LeaveRecord, w walk.Window, observedAt time.T
 	s := sighting{repairs: lr.Repairs.Total()}
 	s.event, s.digest = ev.JSONAndDigest()
 	s.record = walk.Record{ID: walk.IDOf(schema.PublishedKey(ev.Departure())), Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
-	if reason := e.tooLarge(ev, s.event); reason != "" {
-		return e.quarantine(lr, unfit{reason: reason, window: w, observedAt: observedAt, outgrown: &s.record})
+	if reason := e.tooLarge(&s); reason != "" {
+		departure := s.record
+		return e.quarantine(lr, unfit{reason: reason, window: w, observedAt: observedAt, outgrown: &departure})
 	}
 	return s
 }
@@ -78,18 +79,17 @@ func (e encoder) quarantine(lr dingtalk.LeaveRecord, u unfit) sighting {
 }
 
 // tooLarge says that the event or its ledger entry is larger than its topic allows; empty when both fit.
-func (e encoder) tooLarge(ev schema.EmployeeLeft, value []byte) string {
+func (e encoder) tooLarge(s *sighting) string {
 	// Both keys, the headers and the entry's value are shorter than that.
-	if n := len(value) + 4*(len(ev.UserID)+len(ev.CorpID)) + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
+	if n := len(s.event) + 4*(len(s.record.UserID)+len(e.corpID)) + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
 		return ""
 	}
-	event := e.eventRecord(ev, value).Size()
-	entry := e.entry(schema.PublishedKey(ev.Departure()), schema.Digest(nil), time.Time{}).Size()
+	event, entry := e.eventAndEntry(s, time.Time{})
 	switch {
-	case event > e.topics.MaxEventBytes:
-		return fmt.Sprintf("the event needs %d bytes and its topic takes %d (max.message.bytes)", event, e.topics.MaxEventBytes)
-	case entry > e.topics.MaxStateBytes:
-		return fmt.Sprintf("the ledger entry needs %d bytes and the state topic takes %d (max.message.bytes)", entry, e.topics.MaxStateBytes)
+	case event.Size() > e.topics.MaxEventBytes:
+		return fmt.Sprintf("the event needs %d bytes and its topic takes %d (max.message.bytes)", event.Size(), e.topics.MaxEventBytes)
+	case entry.Size() > e.topics.MaxStateBytes:
+		return fmt.Sprintf("the ledger entry needs %d bytes and the state topic takes %d (max.message.bytes)", entry.Size(), e.topics.MaxStateBytes)
 	}
 	return ""
 }
@@ -107,15 +107,13 @@ func (e encoder) event(lr dingtalk.LeaveRecord) schema.EmployeeLeft {
 	}
 }
 
-// eventRecord is an event whose JSON is value.
-func (e encoder) eventRecord(ev schema.EmployeeLeft, value []byte) kafka.Record {
-	return kafka.Record{Topic: e.cluster.EventsTopic, Key: ev.Departure().Key(), Value: value, Headers: ev.Headers()}
-}
-
 // eventAndEntry is what a published departure adds to a transaction.
 func (e encoder) eventAndEntry(s *sighting, now time.Time) (event, entry kafka.Record) {
-	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: s.record.UserID, LeaveTime: s.record.LeaveTime} // all that key and headers need
-	return e.eventRecord(ev, s.event), e.entry(schema.PublishedKey(ev.Departure()), s.digest, now)
+	// All that keys and headers need.
+	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: s.record.UserID, LeaveTime: s.record.LeaveTime}
+	key, published := ev.Departure().Keys()
+	event = kafka.Record{Topic: e.cluster.EventsTopic, Key: key, Value: s.event, Headers: ev.Headers()}
+	return event, e.entry(published, s.digest, now)
 }
 
 // quarantinedAndEntry is what a record that cannot be published adds to a transaction: without the ledger entry it would come back with

@@ -11,9 +11,9 @@ import (
 	"departures/connector/walk"
 )
 
-// maxHeld is how many records may be held of windows whose turn is yet to come, before their next pages are asked for: 4 MB. The
-// window whose turn it is goes on regardless.
-const maxHeld = 10_000
+// maxHeld is how many records may be held, fetched ahead of their turn or not yet committed, before the next page of a window whose turn is
+// yet to come is asked for: 2 MB. The window whose turn it is goes on regardless.
+const maxHeld = 4_000
 
 // fetch is a window whose pages are asked for one after the other. All but early belongs to the poller's goroutine.
 type fetch struct {
@@ -69,17 +69,18 @@ type fetches struct {
 	encoder encoder
 	limits  walk.Limits
 	open    []*fetch
+	listed  []walk.Window // by windows
 	answers chan answer
 	running sync.WaitGroup
 }
 
-// windows are those that are being fetched.
+// windows are those that are being fetched; good until it is called again.
 func (s *fetches) windows() []walk.Window {
-	windows := make([]walk.Window, len(s.open))
-	for i, f := range s.open {
-		windows[i] = f.window
+	s.listed = s.listed[:0]
+	for _, f := range s.open {
+		s.listed = append(s.listed, f.window)
 	}
-	return windows
+	return s.listed
 }
 
 // turn is the fetch whose turn it is, nil when nothing is being fetched.
@@ -154,13 +155,12 @@ func (f *fetch) mayGoOn(ctx context.Context) bool {
 }
 
 // ask lets every fetch that may ask for its next page; none may before the weather is clear, and while a trouble that concerns all calls
-// has not been seen to end only the one whose turn it is.
-func (s *fetches) ask(w weather) {
+// has not been seen to end only the one whose turn it is. Held is how many records are not yet committed.
+func (s *fetches) ask(w weather, held int) {
 	now := time.Now()
 	if now.Before(w.clearAt) {
 		return
 	}
-	held := 0
 	for i, f := range s.open {
 		f.early.Store(i > 0)
 		if i > 0 {

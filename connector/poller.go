@@ -40,10 +40,11 @@ type poller struct {
 	board   *board
 	log     *slog.Logger
 
-	fetches   fetches
-	batch     batch        // what the next transaction commits
-	committed chan outcome // of the commit under way
-	busy      bool         // a commit is under way
+	fetches    fetches
+	batch      batch        // what the next transaction commits
+	committed  chan outcome // of the commit under way
+	busy       bool         // a commit is under way
+	committing int          // how many records it holds
 
 	nextHeartbeat time.Time
 	nextPromise   time.Time
@@ -51,6 +52,7 @@ type poller struct {
 	apart         bool // the clocks were found apart, and it was said
 	stuck         stuck
 	catchUp       catchUp
+	freshPages    int // that fresh walks have had more than the others
 }
 
 // organisation is one DingTalk organisation and what outlives a session of it: the client, with its token and rate limit, and how
@@ -81,11 +83,11 @@ func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
 		p.fetches.follow(ctx, plan)
 		p.watchCatchUp(plan)
 		var err error
-		if f := p.fetches.turn(); f != nil && f.over() && p.batch.takes(f.window) {
+		if f := p.fetches.turn(); f != nil && f.over() && p.batch.takes(f) {
 			cp, pr, err = p.step(cp, pr, f)
 		} else {
 			p.commitIfDue(ctx, cp)
-			p.fetches.ask(p.org.weather)
+			p.fetches.ask(p.org.weather, p.batch.size()+p.committing)
 			pr, err = p.await(ctx, pr, p.wake(now, pr, wait))
 		}
 		if err != nil {
@@ -153,7 +155,7 @@ func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
 		return
 	}
 	b := p.batch
-	p.busy, p.batch = true, batch{}
+	p.busy, p.committing, p.batch = true, b.size(), batch{}
 	p.fetches.running.Go(func() {
 		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the
 		// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
@@ -171,7 +173,7 @@ func (p *poller) settle(o outcome) error {
 	case o.err != nil:
 		return sessionError{fmt.Errorf("commit of the checkpoint: %w", o.err)}
 	}
-	p.busy = false
+	p.busy, p.committing = false, 0
 	p.beat()
 	if b.windows == 0 {
 		p.log.Debug("checkpoint committed", "high_water_mark", cp.HighWaterMark)

@@ -25,6 +25,10 @@ const (
 	restoreStep  = 100_000
 )
 
+// GCPercent is the GOGC that a program of this connector does well to set, where nobody has set another: half the default. The peak of a
+// backfill falls by a sixth, its CPU time rises by as much; below that CPU time rises faster than memory falls.
+const GCPercent = 50
+
 // Wire is how the connector reaches the outside; the zero value is the ordinary network. Tests and the demo put a simulated
 // DingTalk, or a cable that can be cut, in its place.
 type Wire struct {

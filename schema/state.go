@@ -36,6 +36,12 @@ func CheckpointKey(corpID string) string { return checkpointPrefix + corpID }
 // PublishedKey is the state key of the ledger entry for a published departure.
 func PublishedKey(d Departure) string { return d.keyAfter(publishedPrefix) }
 
+// Keys are the departure's two keys, of its event and of its ledger entry. They share memory.
+func (d Departure) Keys() (event, published string) {
+	published = PublishedKey(d)
+	return published[len(publishedPrefix):], published
+}
+
 // QuarantinedKey is the state key of the ledger entry for a quarantined record.
 func QuarantinedKey(corpID, digest string) string {
 	return quarantinedPrefix + QuarantineKey(corpID, digest)

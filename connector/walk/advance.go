@@ -32,7 +32,7 @@ func Advance(cp schema.Checkpoint, pr Progress, led *Ledger, w Window, shown []R
 	s.sift(led, shown)
 	s.count(now)
 
-	if s.move(w, now, c.Uptime+l.PollInterval) {
+	if s.move(w, c, l) {
 		s.Progress.learn(w, len(shown), l)
 	}
 	return s
@@ -40,11 +40,15 @@ func Advance(cp schema.Checkpoint, pr Progress, led *Ledger, w Window, shown []R
 
 // move brings the marks and the progress to where they are once w is walked. It reports false, and moves nothing, when w does not go on
 // with its walk.
-func (s *Step) move(w Window, now time.Time, poll time.Duration) bool {
-	w = w.settled()
+func (s *Step) move(w Window, c Clock, l Limits) bool {
+	w = w.settled(c)
 	walk, ok := s.Progress.of(w.Kind).join(w)
 	if !ok {
 		return false
+	}
+	now, poll := second(c.Now), walk.since+l.PollInterval
+	if poll <= c.Uptime {
+		poll = c.Uptime + l.PollInterval // a walk that takes longer than that leaves others as much time
 	}
 	switch w.Kind {
 	case Head, CatchUp:
@@ -59,7 +63,9 @@ func (s *Step) move(w Window, now time.Time, poll time.Duration) bool {
 
 // sift divides what was shown into Publish, Quarantine and what is dropped.
 func (s *Step) sift(led *Ledger, shown []Record) {
-	for _, r := range s.once(shown) {
+	records := s.once(shown)
+	publish := records[:0] // in place: they are thousands
+	for _, r := range records {
 		content, known := led.Content(r.ID)
 		switch {
 		case known:
@@ -74,9 +80,10 @@ func (s *Step) sift(led *Ledger, shown []Record) {
 			// what was published below it.
 			s.BeforeFloor++
 		default:
-			s.Publish = append(s.Publish, r)
+			publish = append(publish, r)
 		}
 	}
+	s.Publish = publish
 	slices.SortFunc(s.Publish, func(a, b Record) int {
 		return cmp.Or(a.LeaveTime.Compare(b.LeaveTime), cmp.Compare(a.UserID, b.UserID))
 	})

@@ -140,6 +140,7 @@ type history struct {
 	pr       Progress
 	led      *Ledger
 	early    []fetched // fetched ahead of their turn
+	fresh    int       // pages that fresh walks have had more than the others
 	limits   Limits
 	least    Limits // the least Overlap and Lookback ever configured
 	removals bool

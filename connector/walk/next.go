@@ -12,6 +12,14 @@ import (
 // The order: while a head walk is unfinished, a fresh walk that is due, then the head's next window; otherwise a reconcile
 // window that has its turn or no due head before it; then a due head.
 func Next(cp schema.Checkpoint, pr Progress, c Clock, l Limits) (w Window, wait time.Duration) {
+	w, wait = next(cp, pr, c, l)
+	if w.first {
+		w.since = c.Uptime
+	}
+	return w, wait
+}
+
+func next(cp schema.Checkpoint, pr Progress, c Clock, l Limits) (w Window, wait time.Duration) {
 	now := second(c.Now)
 	due := pr.due <= c.Uptime
 	switch {

@@ -1,7 +1,6 @@
 package walk
 
 import (
-	"slices"
 	"time"
 
 	"departures/schema"
@@ -23,6 +22,7 @@ const maxAge = History + 12*time.Hour
 func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Window) (plan []Window, wait time.Duration) {
 	s := Step{Checkpoint: cp, Progress: pr}
 	var later [Reconcile + 1]bool // walks that begin when their turn comes, by kind
+	var placed [MaxAhead]bool     // of fetching: a walk after the one it belongs to is another
 	for range 2 * MaxAhead {      // a new walk that is passed over takes a turn too
 		w, pause := Next(s.Checkpoint, s.Progress, c, l)
 		if pause > 0 {
@@ -31,16 +31,18 @@ func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Windo
 			}
 			break
 		}
-		begun := slices.IndexFunc(fetching, func(f Window) bool { return w.Same(f) && !f.outgrown(w, second(c.Now)) })
-		if begun >= 0 {
-			w = fetching[begun]
-			fetching = slices.Concat(fetching[:begun], fetching[begun+1:]) // the walk after it is another
+		begun := -1
+		for i, f := range fetching[:min(len(fetching), MaxAhead)] {
+			if !placed[i] && w.Same(f) && !f.outgrown(w, second(c.Now)) {
+				begun, w, placed[i] = i, f, true
+				break
+			}
 		}
 		later[w.Kind] = later[w.Kind] || w.first && begun < 0 && len(plan) > 0
 		if begun >= 0 || !later[w.Kind] {
 			plan = append(plan, w)
 		}
-		if len(plan) == MaxAhead || w.Old(c) || !s.move(w, second(c.Now), c.Uptime+l.PollInterval) {
+		if len(plan) == MaxAhead || w.Old(c) || !s.move(w, c, l) {
 			break
 		}
 	}

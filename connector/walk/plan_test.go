@@ -159,15 +159,15 @@ func TestLength(t *testing.T) {
 			catchingUp(s)
 			w := s.next()
 			s.cut(w.Start.Add(2 * days))
-			s.advance(s.next(), shown(3750)...)
+			s.advance(s.next(), shown(2500)...)
 			s.same("end", s.next().End, w.Start.Add(4*days+time.Second))
 		},
-		"they grow towards three quarters of what a window may show, by a factor of two at most": func(s *session) {
+		"they grow towards half of what a window may show, by a factor of two at most": func(s *session) {
 			catchingUp(s)
 			s.cut(s.next().Start.Add(hour))
 			s.walked()
 			s.same("doubled", length(s), 2*hour)
-			s.walked(shown(3000)...)
+			s.walked(shown(2000)...)
 			s.same("grown by a quarter", length(s), 2*hour+30*time.Minute)
 		},
 		"they grow to seven days and no further": func(s *session) {
@@ -177,13 +177,13 @@ func TestLength(t *testing.T) {
 		},
 		"they shrink before they have to be cut": func(s *session) {
 			catchingUp(s)
-			s.walked(shown(5000)...)
-			s.same("length", length(s), 126*hour) // three quarters of seven days
+			s.walked(shown(4000)...)
+			s.same("length", length(s), 105*hour) // five eighths of seven days
 		},
 		"a window that is short for another reason does not shorten the next": func(s *session) {
 			catchingUp(s)
 			s.pr.head.target = s.next().Start.Add(hour)
-			s.walked(shown(3750)...)
+			s.walked(shown(2500)...)
 			s.same("length", s.pr.longest(), 7*days)
 		},
 		"a bulk delete of one second halves them at most, and not below a second": func(s *session) {

@@ -25,16 +25,18 @@ func (p Progress) Due() time.Duration { return p.due }
 // longest is how long a window may be.
 func (p Progress) longest() time.Duration { return min(cmp.Or(p.length, MaxSpan), MaxSpan) }
 
-// learn makes the windows to come so long that each shows about three quarters of what it may: by w, which showed so many records.
+// learn makes the windows to come so long that each shows about half of what it may: by w, which showed so many records.
 // From one window to the next they grow or shrink by a factor of two at most.
 func (p *Progress) learn(w Window, shown int, l Limits) {
 	if l.Endless {
 		return
 	}
-	fitting := 3 * l.fullAt() / 4
-	factor := min(max(float64(fitting)/float64(max(shown, 1)), 0.5), 2)
+	fitting, factor := float64(l.fullAt())/2, 2.0
+	if shown > 0 {
+		factor = min(max(fitting/float64(shown), 0.5), factor)
+	}
 	learned := max(time.Duration(factor*float64(w.End.Sub(w.Start))).Truncate(time.Second), time.Second)
-	if shown <= fitting {
+	if factor >= 1 {
 		learned = max(learned, p.longest()) // w may have been short for another reason
 	}
 	p.length = min(learned, MaxSpan)
@@ -44,10 +46,11 @@ func (p *Progress) learn(w Window, shown int, l Limits) {
 // walk.
 type span struct {
 	kind   Kind
-	begun  bool        // at least one of its windows was walked, cut or refused
-	at     time.Time   // next second to cover
-	ends   []time.Time // where its windows end before their time, having been cut; shared by copies, so never written to
-	target time.Time   // last second to cover: the now of its begin
+	begun  bool          // at least one of its windows was walked, cut or refused
+	at     time.Time     // next second to cover
+	ends   []time.Time   // where its windows end before their time, having been cut; shared by copies, so never written to
+	target time.Time     // last second to cover: the now of its begin
+	since  time.Duration // uptime of its begin
 }
 
 // begin is a walk from a moment through now. A moment ahead of now is taken as now: there is always a window to ask for.
@@ -74,7 +77,7 @@ func (s span) window(since, now time.Time, longest time.Duration, l Limits) Wind
 	return Window{
 		Kind: s.kind, Start: start, End: end,
 		AskStart: latest(start.Add(-time.Second), epoch), AskEnd: earliest(end.Add(time.Second), now),
-		first: !s.begun, from: s.at, target: s.target,
+		first: !s.begun, from: s.at, target: s.target, since: s.since,
 	}
 }
 
@@ -95,7 +98,7 @@ func (s span) end(start time.Time, longest time.Duration, l Limits) time.Time {
 // join is the walk that w belongs to, s or a new one; ok is false when w neither begins a walk nor goes on with s.
 func (s span) join(w Window) (walk span, ok bool) {
 	if w.first {
-		return span{kind: w.Kind, begun: true, at: second(w.from), target: w.target}, true
+		return span{kind: w.Kind, begun: true, at: second(w.from), target: w.target, since: w.since}, true
 	}
 	ok = !s.over() && s.at.Equal(w.from)
 	s.target = w.target
@@ -135,7 +138,7 @@ func (p *Progress) of(k Kind) *span {
 // follows is offered in windows no longer than the first part, until they prove too short.
 // An endless window, or one of a single second, cannot be cut and stays.
 func Cut(pr Progress, w Window, t *Tally) Progress {
-	w = w.settled()
+	w = w.settled(Clock{})
 	if t == nil || t.limits.Endless || !w.End.After(w.Start) {
 		return pr
 	}
@@ -158,7 +161,7 @@ func Cut(pr Progress, w Window, t *Tally) Progress {
 //
 // Only a head walk is ever clamped. The others begin within History.
 func Refused(pr Progress, w Window, c Clock) Progress {
-	w = w.settled()
+	w = w.settled(c)
 	pr.freshLast, pr.headLast = false, false
 	if pr.of(w.Kind) != &pr.head || !w.Old(c) {
 		return pr
@@ -176,6 +179,12 @@ func Refused(pr Progress, w Window, c Clock) Progress {
 	default:
 		pr.refusals++
 	}
+	return pr
+}
+
+// Shared is the progress after the other walks have had as much of the rate as the last fresh walk: the next may come when it is due.
+func Shared(pr Progress) Progress {
+	pr.freshLast = false
 	return pr
 }
 

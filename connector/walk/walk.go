@@ -36,7 +36,7 @@
 // A head walk longer than [MaxSpan] is called catch-up and is cut into windows of that length, walked without waiting
 // between them. While a head walk of several windows has more than Overlap before it, a fresh walk of the last Overlap comes
 // first whenever a poll is due, so that today's leaver never waits behind history; never two fresh walks in succession, or
-// a slow API would starve the catch-up.
+// a slow API would starve the catch-up: a window of another walk comes between, or as many pages of others ([Shared]).
 //
 // The reconcile walk publishes what DingTalk showed late. It waits while a head walk is unfinished, and gives way to a head
 // that is due; but after a head window it has a turn, or a short PollInterval with a slow API would starve it. Only its last
@@ -107,7 +107,7 @@ var epoch = time.Unix(0, 0).UTC()
 
 // Limits are the settings of the walks.
 type Limits struct {
-	PollInterval      time.Duration // from one head walk to the next; jittered by the caller
+	PollInterval      time.Duration // from one head walk to the next, begin to begin if it takes no longer; jittered by the caller
 	Overlap           time.Duration // how far before highWaterMark a head walk begins
 	ReconcileInterval time.Duration // from one reconcile walk to the next; 0: reconcile is off
 	Lookback          time.Duration // how far before reconciledThrough a reconcile walk begins
@@ -163,9 +163,10 @@ type Window struct {
 	// but never beyond now, since an end in the future may be refused.
 	AskStart, AskEnd time.Time
 
-	first  bool      // it begins a walk; otherwise it goes on with the one in Progress
-	from   time.Time // where its walk stands; before Start when Start was clamped
-	target time.Time // the last second of its walk
+	first  bool          // it begins a walk; otherwise it goes on with the one in Progress
+	from   time.Time     // where its walk stands; before Start when Start was clamped
+	target time.Time     // the last second of its walk
+	since  time.Duration // uptime at which its walk began
 }
 
 // Target is the last second of the walk that w belongs to.
@@ -189,9 +190,9 @@ func (w Window) Old(c Clock) bool {
 }
 
 // settled gives a window that Next did not make the walk it would be on its own.
-func (w Window) settled() Window {
+func (w Window) settled(c Clock) Window {
 	if w.target.IsZero() {
-		w.first, w.from, w.target = true, w.Start, w.End
+		w.first, w.from, w.target, w.since = true, w.Start, w.End, c.Uptime
 	}
 	return w
 }

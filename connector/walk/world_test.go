@@ -93,6 +93,7 @@ func (h *history) collect(w Window) ([]Record, *Tally) {
 	var shown []Record
 	answer := h.answer(w)
 	for from := 0; ; from += h.srv.page {
+		h.share(w)
 		if from > 0 {
 			h.pass(h.srv.secondsPage)
 			if h.srv.live {
@@ -113,6 +114,17 @@ func (h *history) collect(w Window) ([]Record, *Tally) {
 		if tally.Full() || from+h.srv.page >= len(answer) {
 			return shown, tally
 		}
+	}
+}
+
+// share counts a page, as a connector does.
+func (h *history) share(w Window) {
+	if w.Kind == Fresh {
+		h.fresh++
+		return
+	}
+	if h.fresh = max(h.fresh-1, 0); h.fresh == 0 {
+		h.pr = Shared(h.pr)
 	}
 }
 
