@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,6 +18,15 @@ type CatchUp struct {
 	Percent   float64       // of its span of time
 	PerSecond float64       // leave records shown a second, lately
 	Left      time.Duration // if it goes on as it went so far; zero while that is unknown
+}
+
+// String is how it stands, for people.
+func (c CatchUp) String() string {
+	s := fmt.Sprintf("through %s, %.1f %% of the way to %s, %.0f leave records a second", c.Through.Format(time.RFC3339), c.Percent, c.Until.Format(time.RFC3339), c.PerSecond)
+	if c.Left > 0 {
+		s += ", " + c.Left.String() + " left"
+	}
+	return s
 }
 
 // catchUp watches a catch-up of one session.

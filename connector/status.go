@@ -68,6 +68,9 @@ func (s Status) Healthy(now time.Time) (reasons []string) {
 func (s Status) Notes() (notes []string) {
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
 		o := s.Orgs[corpID]
+		if o.CatchUp != nil {
+			notes = append(notes, corpID+": catching up: "+o.CatchUp.String())
+		}
 		for _, g := range o.Checkpoint.Gaps {
 			notes = append(notes, fmt.Sprintf("%s: gap: DingTalk refused to show who left from %s to %s", corpID, g.Start.Format(time.RFC3339), g.End.Format(time.RFC3339)))
 		}

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,12 +21,6 @@ import (
 
 // TestMain lets many tests run at once: they wait for a broker most of the time. At the end no goroutine may be left.
 func TestMain(m *testing.M) {
-	if role := os.Getenv(restoreEnv); role != "" {
-		if err := restoreAlone(role); err != nil {
-			panic(err)
-		}
-		return
-	}
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
