@@ -19,11 +19,11 @@ const batchFull = walk.MaxRecords / 2
 type batch struct {
 	kind       walk.Kind
 	start, end time.Time // what its windows cover
-	windows    int
 	publish    []*sighting
 	quarantine []*sighting
 
-	repairs, future, changed, beforeFloor int
+	windows, events, quarantined          int // counts
+	repairs, future, changed, beforeFloor int // that are zero on an ordinary day
 }
 
 // takes reports whether a window's step may go into the same transaction.
@@ -32,7 +32,7 @@ func (b *batch) takes(f *fetch) bool {
 }
 
 // size is how many records become events or are quarantined.
-func (b *batch) size() int { return len(b.publish) + len(b.quarantine) }
+func (b *batch) size() int { return b.events + b.quarantined }
 
 // add takes a window's step.
 func (b *batch) add(w walk.Window, got collected, step walk.Step) {
@@ -43,6 +43,7 @@ func (b *batch) add(w walk.Window, got collected, step walk.Step) {
 	b.end = w.End
 	b.publish = b.chosen(b.publish, got, step.Publish)
 	b.quarantine = b.chosen(b.quarantine, got, step.Quarantine)
+	b.events, b.quarantined = len(b.publish), len(b.quarantine)
 	b.future += step.Future
 	b.changed += step.Changed
 	b.beforeFloor += step.BeforeFloor
@@ -58,8 +59,9 @@ func (b *batch) chosen(list []*sighting, got collected, records []walk.Record) [
 	return list
 }
 
-// records is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint.
-func (b *batch) records(e encoder, cp schema.Checkpoint, now time.Time) []kafka.Record {
+// take is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint. It leaves nothing but the counts: what
+// is being committed is held once.
+func (b *batch) take(e encoder, cp schema.Checkpoint, now time.Time) []kafka.Record {
 	records := make([]kafka.Record, 0, 2*b.size()+1)
 	for _, s := range b.publish {
 		event, entry := e.eventAndEntry(s, now)
@@ -69,14 +71,15 @@ func (b *batch) records(e encoder, cp schema.Checkpoint, now time.Time) []kafka.
 		quarantined, entry := e.quarantinedAndEntry(s, now)
 		records = append(records, quarantined, entry)
 	}
+	b.publish, b.quarantine = nil, nil
 	return append(records, e.checkpoint(cp))
 }
 
 // attrs is what is said of a committed batch; counts that are zero on an ordinary day are left out where they are.
 func (b *batch) attrs(cp schema.Checkpoint) []any {
 	attrs := []any{
-		"walk", b.kind.String(), slog.Time("window_start", b.start), slog.Time("window_end", b.end), "events", len(b.publish),
-		"quarantined", len(b.quarantine), "high_water_mark", cp.HighWaterMark,
+		"walk", b.kind.String(), slog.Time("window_start", b.start), slog.Time("window_end", b.end), "events", b.events,
+		"quarantined", b.quarantined, "high_water_mark", cp.HighWaterMark,
 	}
 	for _, odd := range []struct {
 		name  string

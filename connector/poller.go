@@ -159,7 +159,7 @@ func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
 	p.fetches.running.Go(func() {
 		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the
 		// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
-		err := p.session.Commit(ctx, b.records(p.encoder, cp, time.Now()))
+		err := p.session.Commit(ctx, b.take(p.encoder, cp, time.Now()))
 		p.committed <- outcome{b, cp, err}
 	})
 }
@@ -169,7 +169,7 @@ func (p *poller) settle(o outcome) error {
 	b, cp := o.batch, o.checkpoint
 	switch {
 	case o.err != nil && b.windows > 0:
-		return sessionError{fmt.Errorf("commit of %d events, window %s to %s: %w", len(b.publish), b.start.Format(time.RFC3339), b.end.Format(time.RFC3339), o.err)}
+		return sessionError{fmt.Errorf("commit of %d events, window %s to %s: %w", b.events, b.start.Format(time.RFC3339), b.end.Format(time.RFC3339), o.err)}
 	case o.err != nil:
 		return sessionError{fmt.Errorf("commit of the checkpoint: %w", o.err)}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"departures/connector/kafka/kafkatest"
+	"departures/connector/promisetest"
 )
 
 // TestKilledAtRandom kills the real program with SIGKILL again and again while people go on leaving, and starts it again at once.
@@ -27,6 +29,20 @@ func TestKilledAtRandom(t *testing.T) {
 	case testing.Short():
 		kills = 30
 	}
+	killOften(t, organisations, kills, func(r *rig, draw *rand.Rand, kills int) {
+		r.env["OVERLAP"] = "10s" // so that a poll does not show all of the test again
+		r.leave(60, "before")
+		stopLeaving := r.peopleLeave(20 * time.Millisecond)
+		defer stopLeaving()
+		last := r.killRepeatedly(draw, kills, (*rig).atAnyMoment)
+		stopLeaving()
+		r.settle(last)
+	})
+}
+
+// killOften shares kills out among organisations, side by side. An organisation's lives end with an instance that has settled: it stops,
+// and the whole guarantee holds.
+func killOften(t *testing.T, organisations, kills int, lives func(r *rig, draw *rand.Rand, kills int)) {
 	if *killsFlag > 0 {
 		kills = *killsFlag
 	}
@@ -34,7 +50,12 @@ func TestKilledAtRandom(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	brokers := unhurriedBrokers(t)
+	var after, within atomic.Int64
+	began := time.Now()
+	t.Cleanup(func() {
+		t.Logf("%d kills in %v, %d of them after a commit, %d within a transaction",
+			kills, time.Since(began).Round(time.Second), after.Load(), within.Load())
+	})
 	for n := range organisations {
 		t.Run(fmt.Sprintf("organisation %d", n), func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +68,17 @@ func TestKilledAtRandom(t *testing.T) {
 			if n < kills%organisations {
 				share++
 			}
-			killOften(t, newRig(t, brokers), rand.New(rand.NewPCG(seed, uint64(n))), share)
+			r := newRig(t, unhurriedBrokers(t))
+			r.env["KAFKA_INSTANCE_ID"] = "pod-0"
+			lives(r, rand.New(rand.NewPCG(seed, uint64(n))), share)
+			last := r.processes[len(r.processes)-1]
+			last.signal(syscall.SIGTERM)
+			last.ends(stopBound, exitClean)
+			a := r.check()
+			after.Add(int64(r.killedAfter("committed")))
+			within.Add(int64(aborted(a)))
+			t.Logf("%d kills, %d of them after a commit, %d within a transaction; %d events, %d aborted attempts",
+				share, r.killedAfter("committed"), aborted(a), len(a.Events), len(a.Attempts)-len(a.Events))
 		})
 	}
 }
@@ -68,50 +99,57 @@ func unhurriedBrokers(t *testing.T) []string {
 	return c.ListenAddrs()
 }
 
-// killOften is one organisation's share of the kills, and the end: the last instance settles, stops, and the whole guarantee holds.
-func killOften(t *testing.T, r *rig, draw *rand.Rand, kills int) {
-	r.env["OVERLAP"] = "10s" // so that a poll does not show all of the test again
-	r.env["KAFKA_INSTANCE_ID"] = "pod-0"
-	r.leave(60, "before")
-	stopLeaving := r.peopleLeave(20 * time.Millisecond)
-	defer stopLeaving()
-	began := time.Now()
-	committed := 0
+// killRepeatedly starts the program, kills it when a moment has come, and starts it again, so many times. The last one lives.
+func (r *rig) killRepeatedly(draw *rand.Rand, kills int, moment func(*rig, *rand.Rand, *process)) (last *process) {
 	victim := r.start("run")
 	for n := range kills {
-		onceItAsks, within := anyMoment(draw)
 		deployment, overlap := anyDeployment(draw, n)
-		if onceItAsks {
-			r.isAskedBy(victim)
-		}
-		select {
-		case <-time.After(time.Duration(draw.Int64N(int64(within)))):
-		case <-victim.exited:
-			t.Fatalf("ended by itself before kill %d\n%s", n, victim.tail())
-		}
+		moment(r, draw, victim)
 		heir := victim
 		if overlap {
 			heir = r.start("run", deployment...)
 			r.isAskedBy(heir)
 		}
 		victim.kill()
-		if len(victim.lines("committed")) > 0 {
-			committed++
-		}
 		if !overlap {
 			heir = r.start("run", deployment...)
 		}
 		victim = heir
 	}
 	victim.kill()
-	last := r.start("run")
-	stopLeaving()
-	r.settle(last)
-	last.signal(syscall.SIGTERM)
-	last.ends(stopBound, exitClean)
-	a := r.check()
-	t.Logf("%d kills in %v, %d of them after a commit; %d events, %d aborted attempts", kills, time.Since(began).Round(time.Second),
-		committed, len(a.Events), len(a.Attempts)-len(a.Events))
+	return r.start("run")
+}
+
+// killedAfter counts those killed by SIGKILL that had said something before.
+func (r *rig) killedAfter(message string) (n int) {
+	for _, p := range r.processes {
+		if !p.alive() && p.code == -1 && len(p.lines(message)) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// aborted counts the transactions with events that were never committed. A producer's epoch is of one session, and so are its leftovers.
+func aborted(a *promisetest.Account) int {
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	type producer struct {
+		id    int64
+		epoch int16
+	}
+	committed, left := map[place]bool{}, map[producer]bool{}
+	for _, e := range a.Events {
+		committed[place{e.Partition, e.Offset}] = true
+	}
+	for _, e := range a.Attempts {
+		if !committed[place{e.Partition, e.Offset}] {
+			left[producer{e.ProducerID, e.ProducerEpoch}] = true
+		}
+	}
+	return len(left)
 }
 
 // isAskedBy waits until p, or another one, asks for leave records once more.
@@ -121,15 +159,28 @@ func (r *rig) isAskedBy(p *process) {
 	p.await("it asks for leave records", func() bool { return r.dataCalls.Load() > before })
 }
 
-// anyMoment draws when to kill: within a time of the start, or of the next call for leave records.
-func anyMoment(draw *rand.Rand) (onceItAsks bool, within time.Duration) {
+// atAnyMoment waits until it is time to kill: within a time of the start, or of the next call for leave records.
+func (r *rig) atAnyMoment(draw *rand.Rand, victim *process) {
+	r.t.Helper()
+	within := 600 * time.Millisecond
 	switch draw.IntN(4) {
 	case 0:
-		return true, 60 * time.Millisecond
+		within = 60 * time.Millisecond
+		r.isAskedBy(victim)
 	case 1:
-		return true, 600 * time.Millisecond
+		r.isAskedBy(victim)
 	}
-	return false, 600 * time.Millisecond
+	victim.lasts(time.Duration(draw.Int64N(int64(within))))
+}
+
+// lasts lets it live for a time, in which it must not end by itself.
+func (p *process) lasts(d time.Duration) {
+	p.t.Helper()
+	select {
+	case <-time.After(d):
+	case <-p.exited:
+		p.t.Fatalf("ended by itself\n%s", p.tail())
+	}
 }
 
 // anyDeployment draws how the next instance is started, and whether before the one that is about to be killed is dead.

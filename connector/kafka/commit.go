@@ -93,8 +93,9 @@ func (s *Session) commit(ctx context.Context, records []Record) error {
 			return fmt.Errorf("kafka: commit of a record of %d bytes, too many for topic %s, which takes %d", r.Size(), r.Topic, limit)
 		}
 	}
+	n := len(records) // from here on records are garbage, which is worth a megabyte to a large commit
 	if err := s.transact(ctx, s.produced(records)); err != nil {
-		return s.explain(ctx, fmt.Sprintf("commit of %d records", len(records)), err)
+		return s.explain(ctx, fmt.Sprintf("commit of %d records", n), err)
 	}
 	return nil
 }
