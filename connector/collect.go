@@ -2,11 +2,13 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"departures/connector/dingtalk"
 	"departures/connector/walk"
 	"departures/schema"
 )
@@ -46,8 +48,11 @@ func (p *poller) share(pr walk.Progress, k walk.Kind) walk.Progress {
 
 // failed decides on an error of DingTalk's side. What concerns one window alone pauses that window; everything else all of them.
 func (p *poller) failed(ctx context.Context, pr walk.Progress, f *fetch, err error) (walk.Progress, error) {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return pr, ctx.Err()
+	case errors.Is(err, dingtalk.ErrHeld):
+		return pr, nil
 	}
 	if f.failing.IsZero() {
 		f.failing = time.Now()
@@ -56,7 +61,7 @@ func (p *poller) failed(ctx context.Context, pr walk.Progress, f *fetch, err err
 	f.lasting, f.err = time.Since(f.failing) >= p.limits.PollInterval, err
 	switch r := verdict(err); {
 	case refusesStart(err) && f.window.Old(p.now()):
-		p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
+		p.hold(p.sayTrouble(ctx, err))
 		p.fetches.drop(f)
 		return walk.Refused(pr, f.window, p.now()), nil
 	case r.alone && f != p.fetches.turn():
@@ -66,9 +71,15 @@ func (p *poller) failed(ctx context.Context, pr walk.Progress, f *fetch, err err
 	case r.alone:
 		f.resumeAt = time.Now().Add(p.sayTrouble(ctx, err))
 	case f.called.After(p.org.weather.worseAt): // else it was under way when the trouble was noted, and is of the same
-		p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
+		p.hold(p.sayTrouble(ctx, err))
 	}
 	return pr, nil
+}
+
+// hold lets no call be made for a while, not even one that waits for its turn already.
+func (p *poller) hold(pause time.Duration) {
+	p.org.weather.clearAt = time.Now().Add(pause)
+	p.org.client.Hold(p.org.weather.clearAt)
 }
 
 // giveWay lets another walk have its turn if a window whose turn it is keeps failing. A stretch of history that cannot be read must not
@@ -150,6 +161,9 @@ func (p *poller) brighten(f *fetch, whole bool) {
 		clear = func() (cleared, news bool) { return w.brighten(whole) }
 	}
 	cleared, news := clear()
+	if w.clearAt.IsZero() {
+		p.org.client.Hold(time.Time{})
+	}
 	if cleared {
 		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 	}
@@ -178,7 +192,7 @@ func (p *poller) meet(ctx context.Context, cp schema.Checkpoint) error {
 				return nil
 			}
 			if ctx.Err() == nil {
-				p.org.weather.clearAt = time.Now().Add(p.sayTrouble(ctx, err))
+				p.hold(p.sayTrouble(ctx, err))
 			}
 		case o := <-p.committed:
 			if err := p.settle(o); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // maxHeld is how many records may be held, fetched ahead of their turn or not yet committed, before the next page of a window whose turn is
 // yet to come is asked for: 2 MB. The window whose turn it is goes on regardless.
-const maxHeld = 4_000
+const maxHeld = 6_000
 
 // fetch is a window whose pages are asked for one after the other. All but early belongs to the poller's goroutine.
 type fetch struct {
@@ -113,6 +113,17 @@ func (s *fetches) follow(ctx context.Context, plan []walk.Window) {
 func (s *fetches) drop(f *fetch) {
 	f.void()
 	s.open = slices.DeleteFunc(s.open, func(o *fetch) bool { return o == f })
+}
+
+// shorten drops the fetches of a kind whose windows are longer than they ought to be by now and not over: each would have to be cut.
+func (s *fetches) shorten(k walk.Kind, most time.Duration) {
+	s.open = slices.DeleteFunc(s.open, func(f *fetch) bool {
+		tooLong := f.window.Kind == k && f.window.End.Sub(f.window.Start) > most && !f.over()
+		if tooLong {
+			f.void()
+		}
+		return tooLong
+	})
 }
 
 func (s *fetches) begin(ctx context.Context, w walk.Window) *fetch {

@@ -111,7 +111,9 @@ func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.
 			p.org.CorpID, walk.MaxEndlessRecords, w.Start.Format(time.RFC3339))
 	case got.tally.Full():
 		p.log.Debug("window cut", windowAttrs(w))
-		return cp, walk.Cut(pr, w, got.tally), nil
+		pr = walk.Cut(pr, w, got.tally)
+		p.fetches.shorten(w.Kind, 2*pr.Longest(w.Kind))
+		return cp, pr, nil
 	}
 	p.had(w)
 	step := walk.Advance(cp, pr, p.ledger, w, got.records(), p.now(), p.jittered())
@@ -211,7 +213,7 @@ func (p *poller) await(ctx context.Context, pr walk.Progress, wake time.Time) (w
 // wake is when the loop has to look again although nothing has come: for a poll that falls due, for a fetch that was paused, for a
 // heartbeat. Now is when the loop began to look: whatever has fallen due since is still to come.
 func (p *poller) wake(now time.Time, pr walk.Progress, wait time.Duration) time.Time {
-	at := soonest(now, p.clock.opened.Add(pr.Due()), p.fetches.nextCall(now, p.org.weather.clearAt), p.nextHeartbeat)
+	at := soonest(now, p.clock.opened.Add(pr.Due()), p.fetches.nextCall(now, p.org.weather.clearAt), p.nextHeartbeat, p.catchUp.sayAt())
 	if wait > 0 {
 		at = soonest(now, at, now.Add(wait))
 	}
@@ -249,7 +251,7 @@ func (p *poller) show(cp schema.Checkpoint) {
 		o.Checkpoint = cp
 		o.FreshWithin = 3 * p.limits.PollInterval
 		o.Trouble = p.org.weather.trouble
-		o.Stuck, o.ClocksApart = "", 0
+		o.Stuck, o.ClocksApart, o.CatchUp = "", 0, nil
 	})
 }
 

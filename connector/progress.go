@@ -37,6 +37,14 @@ type catchUp struct {
 	saidAt  time.Time
 }
 
+// sayAt is when it is to be said next, the zero time when there is none.
+func (c *catchUp) sayAt() time.Time {
+	if c.began.IsZero() {
+		return time.Time{}
+	}
+	return c.saidAt.Add(sayProgress)
+}
+
 // watchCatchUp says now and then how a catch-up gets on, and when it is over.
 func (p *poller) watchCatchUp(plan []walk.Window) {
 	c, now := &p.catchUp, time.Now()
@@ -51,7 +59,7 @@ func (p *poller) watchCatchUp(plan []walk.Window) {
 		return
 	case c.began.IsZero():
 		*c = catchUp{from: plan[i].Start, began: now, saidAt: now}
-	case now.Sub(c.saidAt) < sayProgress:
+	case now.Before(c.sayAt()):
 		return
 	}
 	s := c.status(plan[i], now)
@@ -60,7 +68,11 @@ func (p *poller) watchCatchUp(plan []walk.Window) {
 		p.log.Info("catching up", "from", c.from, "until", s.Until)
 		return
 	}
-	p.log.Info("catching up", "through", s.Through, "until", s.Until, "percent", round(s.Percent), "records_per_second", round(s.PerSecond), "left", s.Left)
+	attrs := []any{"through", s.Through, "until", s.Until, "percent", round(s.Percent), "records_per_second", round(s.PerSecond)}
+	if s.Left > 0 {
+		attrs = append(attrs, "left", s.Left)
+	}
+	p.log.Info("catching up", attrs...)
 	c.records, c.saidAt = 0, now
 }
 

@@ -22,14 +22,11 @@ import (
 // of them while the one before still lives, where only the fence keeps the two apart.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
-	organisations, kills := 10, 300
-	switch {
-	case kafkatest.Real():
-		organisations, kills = 5, 50
-	case testing.Short():
-		kills = 30
+	organisations := 10
+	if kafkatest.Real() {
+		organisations = 5
 	}
-	killOften(t, organisations, kills, func(r *rig, draw *rand.Rand, kills int) {
+	killOften(t, organisations, howOften(300, 50, 30), func(r *rig, draw *rand.Rand, kills int) {
 		r.env["OVERLAP"] = "10s" // so that a poll does not show all of the test again
 		r.leave(60, "before")
 		stopLeaving := r.peopleLeave(20 * time.Millisecond)
@@ -40,12 +37,22 @@ func TestKilledAtRandom(t *testing.T) {
 	})
 }
 
+// howOften is how often to kill: as the flag says, or else as an ordinary run, one on a real broker or a short one asks for.
+func howOften(ordinary, realBroker, short int) int {
+	switch {
+	case *killsFlag > 0:
+		return *killsFlag
+	case kafkatest.Real():
+		return realBroker
+	case testing.Short():
+		return short
+	}
+	return ordinary
+}
+
 // killOften shares kills out among organisations, side by side. An organisation's lives end with an instance that has settled: it stops,
 // and the whole guarantee holds.
 func killOften(t *testing.T, organisations, kills int, lives func(r *rig, draw *rand.Rand, kills int)) {
-	if *killsFlag > 0 {
-		kills = *killsFlag
-	}
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -58,6 +58,9 @@ func (c *Client) call(ctx context.Context, op string, r *http.Request) (answer, 
 	if err := c.config.Limiter.wait(ctx); err != nil {
 		return answer{}, fmt.Errorf("%s: %w", op, err)
 	}
+	if held := c.held.Load(); held != nil && time.Now().Before(*held) {
+		return answer{}, fmt.Errorf("%s: %w", op, ErrHeld)
+	}
 	limited, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, late("whole answer", c.config.Timeout))
 	defer cancel()
 	limited, giveUp := context.WithCancelCause(limited)

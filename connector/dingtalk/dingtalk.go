@@ -49,11 +49,13 @@ package dingtalk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -114,7 +116,15 @@ type Client struct {
 	http   *http.Client
 	tokens *tokens
 	clock  clock
+	held   atomic.Pointer[time.Time] // no call is made before
 }
+
+// ErrHeld says that a call was not made, because of [Client.Hold].
+var ErrHeld = errors.New("dingtalk is not to be called yet")
+
+// Hold lets no call be made before a time: one whose turn at the rate limit comes earlier is an [ErrHeld]. So a call that waits for its
+// turn is not made after another has shown that none may be. The zero time takes it back.
+func (c *Client) Hold(until time.Time) { c.held.Store(&until) }
 
 // New is a client for what c says. It dials nothing.
 func New(c Config) *Client {

@@ -2,6 +2,9 @@ package dingtalk
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -52,4 +55,40 @@ func TestACallThatYieldsCanBeGivenUp(t *testing.T) {
 		cancel()
 		group.Wait()
 	})
+}
+
+func TestNoCallIsMadeWhileAClientIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		client := newClient(&dingTalk{page: func(w http.ResponseWriter, _ *http.Request) {
+			calls++
+			_, _ = io.WriteString(w, `{"records":[]}`)
+		}}, func(c *Config) { c.Rate = 1 })
+		collect(client, 1)
+		made := calls
+		held := make(chan error, 1)
+		go func() { held <- collectErr(client) }()
+		synctest.Wait() // it waits for its turn
+		client.Hold(time.Now().Add(time.Minute))
+		if err := <-held; !errors.Is(err, ErrHeld) || calls != made {
+			t.Errorf("%v after %d calls", err, calls-made)
+		}
+		time.Sleep(time.Minute)
+		if err := collectErr(client); err != nil || calls == made {
+			t.Errorf("a minute later: %v after %d calls", err, calls-made)
+		}
+		client.Hold(time.Now().Add(time.Minute))
+		client.Hold(time.Time{})
+		if err := collectErr(client); err != nil {
+			t.Errorf("no longer held: %v", err)
+		}
+	})
+}
+
+// collectErr is how asking for one page ends.
+func collectErr(c *Client) error {
+	for _, err := range c.LeaveRecords(context.Background(), time.Now(), time.Now()) {
+		return err
+	}
+	return nil
 }

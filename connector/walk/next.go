@@ -46,7 +46,7 @@ func nextHead(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window
 	if pr.refusals >= patience {
 		since = oldest(now).Add(clampMargin)
 	}
-	return standing(pr.head, headFrom(cp, now, l), since, now).window(since, now, pr.longest(), l)
+	return standing(pr.head, headFrom(cp, now, l), since, now).window(since, now, pr.Longest(Head), l)
 }
 
 // headFrom is a new head walk.
@@ -67,7 +67,7 @@ func wantsFresh(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) bool
 // nextFresh is the next window of the fresh walk.
 func nextFresh(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window {
 	anew := begin(Fresh, latest(now.Add(-l.Overlap), cp.Floor), now)
-	return standing(pr.fresh, anew, oldest(now), now).window(oldest(now), now, pr.longest(), l)
+	return standing(pr.fresh, anew, oldest(now), now).window(oldest(now), now, pr.Longest(Fresh), l)
 }
 
 // wantsReconcile reports whether a reconcile walk is under way or due.
@@ -82,7 +82,7 @@ func wantsReconcile(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) 
 // refused as too old, however long the walk stands.
 func nextReconcile(cp schema.Checkpoint, pr Progress, now time.Time, l Limits) Window {
 	anew := begin(Reconcile, latest(cp.ReconciledThrough.Add(-max(0, l.Lookback)), cp.Floor), now)
-	return standing(pr.reconcile, anew, oldest(now), now).window(oldest(now), now, pr.longest(), l)
+	return standing(pr.reconcile, anew, oldest(now), now).window(oldest(now), now, pr.Longest(Reconcile), l)
 }
 
 // standing is the walk to go on with: s, or a new one when s is over or since has overtaken it.

@@ -179,7 +179,7 @@ func TestFresh(t *testing.T) {
 		"also while a head that was cut is unfinished": func(s *session) {
 			s.l.Overlap = hour
 			s.cut(noon.Add(-90 * time.Minute))
-			s.covers(s.next(), Fresh, noon.Add(-hour), noon.Add(-hour/2)) // as short as the head's windows
+			s.covers(s.next(), Fresh, noon.Add(-hour), noon)
 		},
 	})
 }
@@ -485,7 +485,7 @@ func TestRefused(t *testing.T) {
 			s.cut(clamp.Add(days))
 			s.pass(hour)
 			s.covers(s.walked(), CatchUp, clamp.Add(hour), clamp.Add(days))
-			s.covers(s.walked(), CatchUp, clamp.Add(days+time.Second), clamp.Add(70*hour+time.Second))
+			s.covers(s.walked(), CatchUp, clamp.Add(days+time.Second), clamp.Add(116*hour+time.Second))
 			s.same("gaps", s.cp.Gaps, "[{"+start.Add(-s.l.Overlap).String()+" "+clamp.Add(hour).String()+"}]")
 		},
 		"the overlap before the mark is part of the gap: who showed late in it was not seen": func(s *session) {

@@ -21,9 +21,9 @@ const maxAge = History + 12*time.Hour
 // late. Nothing is fetched beyond a window that may be refused as too old, for then another follows.
 func Plan(cp schema.Checkpoint, pr Progress, c Clock, l Limits, fetching []Window) (plan []Window, wait time.Duration) {
 	s := Step{Checkpoint: cp, Progress: pr}
-	var later [Reconcile + 1]bool // walks that begin when their turn comes, by kind
-	var placed [MaxAhead]bool     // of fetching: a walk after the one it belongs to is another
-	for range 2 * MaxAhead {      // a new walk that is passed over takes a turn too
+	var later [numKinds]bool  // walks that begin when their turn comes, by kind
+	var placed [MaxAhead]bool // of fetching: a walk after the one it belongs to is another
+	for range 2 * MaxAhead {  // a new walk that is passed over takes a turn too
 		w, pause := Next(s.Checkpoint, s.Progress, c, l)
 		if pause > 0 {
 			if len(plan) == 0 {

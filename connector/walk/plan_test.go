@@ -93,7 +93,7 @@ func TestPlan(t *testing.T) {
 			catchingUp(s)
 			windows := plan(s)
 			s.pass(hour)
-			s.pr.length = days
+			s.pr.lengths[Head] = days
 			s.same("bounds", plan(s, windows[0], windows[1])[1], windows[1])
 			s.covers(plan(s, windows[0], windows[1])[2], CatchUp, windows[2].Start, windows[2].Start.Add(days))
 		},
@@ -159,16 +159,18 @@ func TestLength(t *testing.T) {
 			catchingUp(s)
 			w := s.next()
 			s.cut(w.Start.Add(2 * days))
-			s.advance(s.next(), shown(2500)...)
+			s.advance(s.next(), shown(1000)...)
 			s.same("end", s.next().End, w.Start.Add(4*days+time.Second))
 		},
-		"they grow towards half of what a window may show, by a factor of two at most": func(s *session) {
+		"they grow towards a fifth of what a window may show, by a factor of two at most, or four where nobody is shown": func(s *session) {
 			catchingUp(s)
 			s.cut(s.next().Start.Add(hour))
 			s.walked()
-			s.same("doubled", length(s), 2*hour)
-			s.walked(shown(2000)...)
-			s.same("grown by a quarter", length(s), 2*hour+30*time.Minute)
+			s.same("nobody shown", length(s), 4*hour)
+			s.walked(shown(10)...)
+			s.same("hardly anybody", length(s), 8*hour)
+			s.walked(shown(800)...)
+			s.same("grown by a quarter", length(s), 10*hour)
 		},
 		"they grow to seven days and no further": func(s *session) {
 			catchingUp(s)
@@ -177,22 +179,22 @@ func TestLength(t *testing.T) {
 		},
 		"they shrink before they have to be cut": func(s *session) {
 			catchingUp(s)
-			s.walked(shown(4000)...)
+			s.walked(shown(1600)...)
 			s.same("length", length(s), 105*hour) // five eighths of seven days
 		},
 		"a window that is short for another reason does not shorten the next": func(s *session) {
 			catchingUp(s)
 			s.pr.head.target = s.next().Start.Add(hour)
-			s.walked(shown(2500)...)
-			s.same("length", s.pr.longest(), 7*days)
+			s.walked(shown(1000)...)
+			s.same("length", s.pr.Longest(Head), 7*days)
 		},
 		"a bulk delete of one second halves them at most, and not below a second": func(s *session) {
 			catchingUp(s)
 			s.walked(shown(200_000)...)
 			s.same("length", length(s), 84*hour)
-			s.pr.length = time.Second
+			s.pr.lengths[Head] = time.Second
 			s.walked(shown(200_000)...)
-			s.same("length", s.pr.longest(), time.Second)
+			s.same("length", s.pr.Longest(Head), time.Second)
 		},
 	})
 }

@@ -11,35 +11,38 @@ import (
 type Progress struct {
 	head, fresh, reconcile span
 
-	due       time.Duration // uptime at which the next poll is due
-	refusals  int           // how often in a row the head's present start was refused as too old
-	freshLast bool          // a fresh walk was completed and nothing walked since: another window comes first
-	headLast  bool          // a head window was walked since the last turn of reconcile
-	stuck     bool          // the head's next window was given up: fresh walks come between, even if no head walk is under way
-	length    time.Duration // of the windows to come, as learned from those that were walked; 0 is MaxSpan
+	due       time.Duration           // uptime at which the next poll is due
+	refusals  int                     // how often in a row the head's present start was refused as too old
+	freshLast bool                    // a fresh walk was completed and nothing walked since: another window comes first
+	headLast  bool                    // a head window was walked since the last turn of reconcile
+	stuck     bool                    // the head's next window was given up: fresh walks come between, even if no head walk is under way
+	lengths   [numKinds]time.Duration // of the windows to come of each walk, as learned from those that were walked; 0 is MaxSpan
 }
 
 // Due is the uptime at which the next poll is due.
 func (p Progress) Due() time.Duration { return p.due }
 
-// longest is how long a window may be.
-func (p Progress) longest() time.Duration { return min(cmp.Or(p.length, MaxSpan), MaxSpan) }
+// Longest is how long a window of a kind may be: as long as the last ones of its walk proved right.
+func (p Progress) Longest(k Kind) time.Duration {
+	return min(cmp.Or(p.lengths[k.walk()], MaxSpan), MaxSpan)
+}
 
-// learn makes the windows to come so long that each shows about half of what it may: by w, which showed so many records.
-// From one window to the next they grow or shrink by a factor of two at most.
+// learn makes the windows to come so long that each shows about a fifth of what it may: by w, which showed so many records. Several of
+// them then fit into memory, and into a transaction. From one window to the next they grow or shrink by a factor of two at most, and grow by
+// four where nobody is shown.
 func (p *Progress) learn(w Window, shown int, l Limits) {
 	if l.Endless {
 		return
 	}
-	fitting, factor := float64(l.fullAt())/2, 2.0
+	fitting, factor := float64(l.fullAt())/5, 4.0
 	if shown > 0 {
-		factor = min(max(fitting/float64(shown), 0.5), factor)
+		factor = min(max(fitting/float64(shown), 0.5), 2)
 	}
 	learned := max(time.Duration(factor*float64(w.End.Sub(w.Start))).Truncate(time.Second), time.Second)
 	if factor >= 1 {
-		learned = max(learned, p.longest()) // w may have been short for another reason
+		learned = max(learned, p.Longest(w.Kind)) // w may have been short for another reason
 	}
-	p.length = min(learned, MaxSpan)
+	p.lengths[w.Kind.walk()] = min(learned, MaxSpan)
 }
 
 // span is one walk: what it still has to cover. Head, fresh and reconcile walks are all of this kind. Its zero value is no
@@ -134,9 +137,9 @@ func (p *Progress) of(k Kind) *span {
 	return new(span)
 }
 
-// Cut is the progress after w was abandoned because its tally t is full: Next then offers its first part, later the second. What
-// follows is offered in windows no longer than the first part, until they prove too short.
-// An endless window, or one of a single second, cannot be cut and stays.
+// Cut is the progress after w was abandoned because its tally t is full: Next then offers its first part, later the second, and both, and
+// what follows, in windows no longer than what t showed so densely, until they prove too short. An endless window, or one of a single
+// second, cannot be cut and stays.
 func Cut(pr Progress, w Window, t *Tally) Progress {
 	w = w.settled(Clock{})
 	if t == nil || t.limits.Endless || !w.End.After(w.Start) {
@@ -146,9 +149,8 @@ func Cut(pr Progress, w Window, t *Tally) Progress {
 	if !ok {
 		return pr
 	}
-	at := t.cut(w)
-	*pr.of(w.Kind) = walk.cut(w.End, at)
-	pr.length = max(at.Sub(w.Start), time.Second)
+	*pr.of(w.Kind) = walk.cut(w.End, t.cut(w))
+	pr.lengths[w.Kind.walk()] = min(t.length(), w.End.Sub(w.Start))
 	if w.Kind == Reconcile {
 		pr.headLast = false // a hundred pages were its turn: a due head comes next
 	}

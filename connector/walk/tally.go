@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -88,6 +89,22 @@ func (t *Tally) median() time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// length is how long a window would show half of the records that count, if all were as dense as those: the span from the first of them to
+// the median, at least a second. What a server shows first may be the latest part of a window, and says nothing of how much the earlier one
+// holds. Where none can be read it says nothing.
+func (t *Tally) length() time.Duration {
+	earliest := int64(math.MaxInt64)
+	for s := range t.perSecond {
+		if s != t.fullest {
+			earliest = min(earliest, s)
+		}
+	}
+	if earliest == math.MaxInt64 {
+		return MaxSpan
+	}
+	return max(t.median().Sub(time.Unix(earliest, 0)), time.Second)
 }
 
 func middle(w Window) time.Time {

@@ -138,7 +138,20 @@ const (
 	CatchUp
 	Fresh
 	Reconcile
+
+	numKinds
 )
+
+// walk is the kind of the walk: a catch-up is a head walk.
+func (k Kind) walk() Kind {
+	switch {
+	case k == CatchUp:
+		return Head
+	case k >= numKinds: // of no walk
+		return Fresh
+	}
+	return k
+}
 
 // String is the kind's name in logs.
 func (k Kind) String() string {
@@ -174,13 +187,7 @@ func (w Window) Target() time.Time { return w.target }
 
 // Same reports whether v is the same turn of the same walk as w, named at another moment.
 func (w Window) Same(v Window) bool {
-	kind := func(k Kind) Kind {
-		if k == CatchUp {
-			return Head
-		}
-		return k
-	}
-	return kind(w.Kind) == kind(v.Kind) && w.first == v.first && (w.first || w.from.Equal(v.from))
+	return w.Kind.walk() == v.Kind.walk() && w.first == v.first && (w.first || w.from.Equal(v.from))
 }
 
 // Old reports whether DingTalk may have refused w because its start is too old. Only then is the refusal passed to

@@ -68,7 +68,7 @@ func (s *session) cut(after time.Time) Window {
 	w := s.next()
 	t := NewTally(w, s.l)
 	bulk := w.Start.Add(time.Second)
-	for _, leaveTime := range []time.Time{bulk, bulk, after} {
+	for _, leaveTime := range []time.Time{w.Start, after, after, bulk, bulk, bulk, bulk} { // the fullest second does not count
 		t.Add(leaveTime)
 	}
 	s.pr = Cut(s.pr, w, t)
