@@ -27,7 +27,7 @@ func (p *poller) answered(ctx context.Context, pr walk.Progress, a answer) (walk
 	f.failing, f.lasting = time.Time{}, false
 	f.weather.brighten(false)
 	p.brighten(f, false)
-	f.take(a, p.ledger, p.limits)
+	f.take(a, p.limits)
 	if f.window.Kind == walk.CatchUp {
 		p.catchUp.records += len(a.seen)
 	}
@@ -70,10 +70,10 @@ func (p *poller) failed(ctx context.Context, pr walk.Progress, f *fetch, err err
 		p.log.Debug("DingTalk: "+r.name, windowAttrs(f.window), "err", err, "again_in", pause.Round(time.Millisecond))
 	case r.alone:
 		f.resumeAt = time.Now().Add(p.sayTrouble(ctx, err))
-	case f.called.After(p.org.weather.worseAt): // else it was under way when the trouble was noted, and is of the same
+	case f.called.After(p.org.weather.worseAt), p.org.weather.lesser(r, askedPause(err)):
 		p.hold(p.sayTrouble(ctx, err))
 	}
-	return pr, nil
+	return pr, nil // the last: it was under way when the trouble was noted, and is of the same
 }
 
 // hold lets no call be made for a while, not even one that waits for its turn already.

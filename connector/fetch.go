@@ -12,13 +12,13 @@ import (
 )
 
 // maxHeld is how many records may be held, fetched ahead of their turn or not yet committed, before the next page of a window whose turn is
-// yet to come is asked for: 2 MB. The window whose turn it is goes on regardless.
+// yet to come is asked for: 3 MB. The window whose turn it is goes on regardless.
 const maxHeld = 6_000
 
 // fetch is a window whose pages are asked for one after the other. All but early belongs to the poller's goroutine.
 type fetch struct {
 	window walk.Window
-	early  atomic.Bool   // its turn is yet to come: its calls let others go first
+	early  early         // its turn is yet to come: its calls let others go first
 	again  chan struct{} // lets it ask for one more page
 	void   context.CancelFunc
 
@@ -34,6 +34,29 @@ type fetch struct {
 	whole bool // its last page is in
 }
 
+// early says that somebody's turn is yet to come, and lets wait for it.
+type early struct{ turn atomic.Pointer[chan struct{}] }
+
+// set says whether the turn is yet to come.
+func (e *early) set(yetToCome bool) {
+	switch turn := e.turn.Load(); {
+	case yetToCome && turn == nil:
+		turn := make(chan struct{})
+		e.turn.Store(&turn)
+	case !yetToCome && turn != nil:
+		e.turn.Store(nil)
+		close(*turn)
+	}
+}
+
+// wait is closed when the turn has come; nil if it need not be waited for.
+func (e *early) wait() <-chan struct{} {
+	if turn := e.turn.Load(); turn != nil {
+		return *turn
+	}
+	return nil
+}
+
 // collected is everything that a window's pages showed.
 type collected struct {
 	seen    []*sighting
@@ -42,10 +65,15 @@ type collected struct {
 }
 
 // records is what the walk has to know; Index is the place in seen.
-func (c collected) records() []walk.Record {
+func (c collected) records(led *walk.Ledger) []walk.Record {
 	records := make([]walk.Record, len(c.seen))
 	for i, s := range c.seen {
 		records[i] = s.record
+		if s.unfit != nil && s.unfit.outgrown != nil {
+			if _, published := led.Content(s.unfit.outgrown.ID); published {
+				records[i] = *s.unfit.outgrown
+			}
+		}
 		records[i].Index = i
 	}
 	return records
@@ -131,7 +159,7 @@ func (s *fetches) begin(ctx context.Context, w walk.Window) *fetch {
 	f := &fetch{window: w, again: make(chan struct{}, 1), void: cancel, got: collected{tally: walk.NewTally(w, s.limits)}}
 	s.running.Go(func() {
 		defer cancel()
-		s.fetch(dingtalk.Yielding(ctx, f.early.Load), f)
+		s.fetch(dingtalk.Yielding(ctx, f.early.wait), f)
 	})
 	return f
 }
@@ -173,11 +201,11 @@ func (s *fetches) ask(w weather, held int) {
 		return
 	}
 	for i, f := range s.open {
-		f.early.Store(i > 0)
+		f.early.set(i > 0)
 		if i > 0 {
 			held += len(f.got.seen)
 		}
-		if f.asked || f.over() || now.Before(f.resumeAt) || i > 0 && (held >= maxHeld || w.general()) {
+		if f.asked || f.over() || now.Before(f.resumeAt) || i > 0 && (held >= maxHeld || w.general()) || i >= walk.MaxAhead {
 			continue
 		}
 		f.asked, f.called = true, now
@@ -204,20 +232,14 @@ func later(a, b time.Time) time.Time {
 }
 
 // take adds a page to what was collected.
-func (f *fetch) take(a answer, led *walk.Ledger, l walk.Limits) {
+func (f *fetch) take(a answer, l walk.Limits) {
 	if a.page.First {
 		f.got = collected{tally: walk.NewTally(f.window, l)}
 	}
 	f.got.arrived, f.whole = a.page.ArrivedAt, a.page.Last
 	for i := range a.seen {
-		s := &a.seen[i]
-		if s.unfit != nil && s.unfit.outgrown != nil {
-			if _, published := led.Content(s.unfit.outgrown.ID); published {
-				s.record = *s.unfit.outgrown
-			}
-		}
-		f.got.seen = append(f.got.seen, s)
-		f.got.tally.Add(s.record.LeaveTime)
+		f.got.seen = append(f.got.seen, &a.seen[i])
+		f.got.tally.Add(a.seen[i].record.LeaveTime)
 	}
 	if f.got.tally.Full() {
 		f.got.seen = nil // it will be cut

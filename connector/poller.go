@@ -49,6 +49,8 @@ type poller struct {
 	nextHeartbeat time.Time
 	nextPromise   time.Time
 	whole         bool // a window was walked whole in this session
+	beatNow       bool // a heartbeat is due whatever its time
+	quiet         bool // a window was walked, and it is not said
 	apart         bool // the clocks were found apart, and it was said
 	stuck         stuck
 	catchUp       catchUp
@@ -116,9 +118,9 @@ func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.
 		return cp, pr, nil
 	}
 	p.had(w)
-	step := walk.Advance(cp, pr, p.ledger, w, got.records(), p.now(), p.jittered())
+	step := walk.Advance(cp, pr, p.ledger, w, got.records(p.ledger), p.now(), p.jittered())
 	next := step.Checkpoint
-	next.ObservedAt = got.arrived
+	next.ObservedAt = later(cp.ObservedAt, got.arrived) // a window that had to wait for its turn was seen before others
 	next.AppKeyDigest = p.org.AppKeyDigest
 	if len(step.Publish)+len(step.Quarantine) > 0 {
 		p.batch.add(w, got, step)
@@ -132,10 +134,10 @@ func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.
 		p.ledger.Add(r.ID, r.Content)
 	}
 	if !p.whole {
-		p.whole, p.nextHeartbeat = true, time.Time{}
+		p.whole, p.beatNow = true, true
 	}
-	if !p.busy && p.batch.windows == 0 {
-		p.walked(next)
+	if p.batch.windows == 0 {
+		p.quiet = true
 	}
 	if len(next.Gaps) > len(cp.Gaps) {
 		p.warnOfGaps(next)
@@ -153,10 +155,20 @@ type outcome struct {
 // commitIfDue begins to commit what has gathered together with the checkpoint, or the checkpoint alone when the last commit is long
 // enough ago; unless a commit is under way.
 func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
-	if p.busy || p.batch.windows == 0 && time.Now().Before(p.nextHeartbeat) {
+	if p.busy {
 		return
 	}
+	if p.batch.windows == 0 {
+		if p.quiet {
+			p.quiet = false
+			p.walked(cp)
+		}
+		if !p.beatNow && time.Now().Before(p.nextHeartbeat) {
+			return
+		}
+	}
 	b := p.batch
+	p.beatNow = false
 	p.busy, p.committing, p.batch = true, b.size(), batch{}
 	p.fetches.running.Go(func() {
 		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the

@@ -50,7 +50,7 @@ func (p *poller) watchCatchUp(plan []walk.Window) {
 	c, now := &p.catchUp, time.Now()
 	i := slices.IndexFunc(plan, func(w walk.Window) bool { return w.Kind == walk.CatchUp })
 	switch {
-	case i < 0 && c.began.IsZero():
+	case i < 0 && (c.began.IsZero() || len(plan) > 0 && plan[0].Kind == walk.Fresh): // a fresh walk comes in between only
 		return
 	case i < 0:
 		p.log.Info("caught up", "window_start", c.from, "duration", now.Sub(c.began).Round(time.Millisecond))

@@ -19,6 +19,7 @@ const reminder = 10 * time.Minute
 type weather struct {
 	spells  map[*ruling]*spell
 	worseAt time.Time // when a trouble of all calls was last noted: what was asked before says nothing of it
+	noted   *ruling   // which it was
 	clearAt time.Time // no call is made before
 	trouble string    // for people, empty when all is well
 	saidAt  time.Time // when somebody was warned last, zero when nobody was
@@ -48,7 +49,7 @@ func (w *weather) worsen(r *ruling, asked time.Duration) (pause time.Duration, n
 		s.backoff.Reset()
 	}
 	if !r.alone {
-		w.worseAt = time.Now()
+		w.worseAt, w.noted = time.Now(), r
 	}
 	news = !s.said && (pause >= sayAfter || s.times > 1) || s.said && time.Since(w.saidAt) >= reminder
 	if news {
@@ -67,6 +68,15 @@ func (w *weather) brighten(whole bool) (cleared, news bool) {
 	cleared, news = w.trouble != "", !w.saidAt.IsZero()
 	*w = weather{}
 	return cleared, news
+}
+
+// lesser reports whether the trouble that was noted last asks for a shorter pause than another one of the same moment.
+func (w *weather) lesser(r *ruling, asked time.Duration) bool {
+	pause := max(r.pause, asked)
+	if r == w.noted {
+		pause = asked
+	}
+	return time.Now().Add(pause).After(w.clearAt)
 }
 
 // general reports whether there is a trouble that concerns all calls.

@@ -7,10 +7,16 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// never is a turn that does not come, now one that is there.
+func never() <-chan struct{} { return make(chan struct{}) }
+
+func now() <-chan struct{} { return nil }
 
 func TestCallsThatYieldAreMadeWhenNoOtherIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -22,7 +28,7 @@ func TestCallsThatYieldAreMadeWhenNoOtherIs(t *testing.T) {
 			}
 			return time.Since(began).Round(10 * time.Millisecond)
 		}
-		yielding, not := Yielding(t.Context(), func() bool { return true }), Yielding(t.Context(), func() bool { return false })
+		yielding, not := Yielding(t.Context(), never), Yielding(t.Context(), now)
 		equal(t, "the first call of all", after(not), 0)
 		var group sync.WaitGroup
 		later := make([]time.Duration, 8)
@@ -41,10 +47,43 @@ func TestCallsThatYieldAreMadeWhenNoOtherIs(t *testing.T) {
 	})
 }
 
+func TestACallYieldsNoLongerThanItHasTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 2 { // always one that waits and does not yield
+			group.Go(func() {
+				for l.wait(ctx) == nil {
+				}
+			})
+		}
+		synctest.Wait()
+		turn := make(chan struct{})
+		began := time.Now()
+		var made atomic.Int64
+		for range 2 { // one waits for a place, the other for the one
+			group.Go(func() {
+				_ = l.wait(Yielding(ctx, func() <-chan struct{} { return turn }))
+				made.Add(int64(time.Since(began)))
+			})
+		}
+		time.Sleep(20*time.Second + 500*time.Millisecond)
+		equal(t, "made before their turn", made.Load(), 0)
+		close(turn)
+		time.Sleep(10 * time.Second)
+		if each := time.Duration(made.Load() / 2); each < 20*time.Second || 26*time.Second < each {
+			t.Errorf("made %v after they began to wait, their turn came after 20.5 s", each)
+		}
+		cancel()
+		group.Wait()
+	})
+}
+
 func TestACallThatYieldsCanBeGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(0.001)
-		yields := Yielding(t.Context(), func() bool { return true })
+		yields := Yielding(t.Context(), never)
 		_ = l.wait(yields)
 		ctx, cancel := context.WithCancel(yields)
 		var group sync.WaitGroup

@@ -3,6 +3,7 @@ package dingtalk
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,21 @@ func TestNow(t *testing.T) {
 			}
 			if r := client.clock.best.Load(); time.Since(r.at) > 0 {
 				t.Errorf("a reading of %v ago still counts", time.Since(r.at))
+			}
+		})
+	})
+	t.Run("DingTalk's clock is set forward", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var ahead atomic.Int64
+			client := newClient(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(time.Duration(ahead.Load())).UTC().Format(http.TimeFormat))
+				_, _ = io.WriteString(w, `{"records":[]}`)
+			}))
+			collect(client, 1)
+			ahead.Store(int64(5 * time.Minute))
+			collect(client, 1)
+			if now, _ := client.Now(); now.Before(time.Now().Add(5*time.Minute - time.Second)) {
+				t.Errorf("%v: an older answer counts, which proves less", now)
 			}
 		})
 	})

@@ -62,6 +62,17 @@ func TestPlan(t *testing.T) {
 			s.walked()
 			s.same("windows", len(plan(s)), 5)
 		},
+		"a fresh walk of many windows leaves what has been fetched of the catch-up": func(s *session) {
+			catchingUp(s)
+			s.walked()
+			s.noPoll()
+			begun := plan(s)
+			s.pr.due, s.pr.lengths[Fresh] = 0, hour
+			windows := plan(s, begun...)
+			s.same("windows", len(windows), 2*MaxAhead)
+			s.same("first", windows[0].Kind, Fresh)
+			s.same("last", windows[MaxAhead:], begun)
+		},
 		"a due head between reconcile windows is not fetched ahead of its turn": func(s *session) {
 			s.cp.ReconciledThrough = noon.Add(-hour)
 			s.walked()
