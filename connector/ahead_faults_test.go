@@ -95,6 +95,7 @@ func TestABanIsKeptThoughALesserTroubleOfTheSameMomentCameFirst(t *testing.T) {
 }
 
 func TestACatchUpIsOverOnce(t *testing.T) {
+	long(t)
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
 		r.sim.Set(func(s *dingtalktest.Switches) { s.Latency = 100 * time.Millisecond })
 		r.cfg.Orgs[0].DingTalk.Rate = 20
@@ -114,6 +115,7 @@ func TestACatchUpIsOverOnce(t *testing.T) {
 }
 
 func TestADenseHistoryAndQuietDaysWasteFewCalls(t *testing.T) {
+	long(t)
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
 		const n = 30_000
 		r.sim.Set(func(s *dingtalktest.Switches) { s.Latency = 100 * time.Millisecond })

@@ -269,6 +269,7 @@ func (r *rig) hasGap(i *instance, since, began time.Time) bool {
 }
 
 func TestAStopOf400Days(t *testing.T) {
+	long(t)
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
 		r.sim.Set(func(s *dingtalktest.Switches) { s.StrictHistory = true })
 		start := r.since(10 * day)

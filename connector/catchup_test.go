@@ -30,6 +30,14 @@ func (r *rig) crowd(who string, from, to time.Time, n int) {
 	r.sim.Leave(all...)
 }
 
+// long is a test that a short run leaves out: it is more of what others do.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long")
+	}
+}
+
 func (r *rig) latency(d time.Duration) { r.sim.Set(func(s *dingtalktest.Switches) { s.Latency = d }) }
 
 func (r *rig) rate(perSecond float64) { r.cfg.Orgs[0].DingTalk.Rate = perSecond }
@@ -155,6 +163,7 @@ func TestABulkDeleteInACatchUpIsAskedForOnceOrTwice(t *testing.T) {
 
 // TestADenseHistoryCostsHardlyMoreThanItsPages has hardly fewer people in seven days than a window may show.
 func TestADenseHistoryCostsHardlyMoreThanItsPages(t *testing.T) {
+	long(t)
 	onSimulatedTime(t, func(t *testing.T, r *rig) {
 		const people = 28_000
 		r.latency(4 * time.Millisecond)
