@@ -6,24 +6,20 @@ import (
 )
 
 func TestWindowsFetchedAhead(t *testing.T) {
-	plan := func(s *session, fetching ...Window) []Window {
-		windows, _ := Plan(s.cp, s.pr, s.c, s.l, fetching)
-		return windows
-	}
 	each(t, map[string]func(*session){
 		"a window that is older than DingTalk surely shows stays as long as none younger comes in its place": func(s *session) {
 			s.cp.HighWaterMark = noon.Add(-380 * days)
-			begun := plan(s)
+			begun := s.plan()
 			s.pass(hour)
-			s.same("plan", plan(s, begun...), begun)
+			s.same("plan", s.plan(begun...), begun)
 		},
 		"behind a due head a reconcile walk that has begun goes on with all its windows": func(s *session) {
 			s.cp.ReconciledThrough = noon.Add(-days)
 			s.walked()
-			begun := plan(s)[0]
+			begun := s.plan()[0]
 			s.pr.headLast = false
 			s.pass(hour)
-			s.same("kinds", kindsOf(plan(s, begun)), "head reconcile reconcile reconcile reconcile reconcile ")
+			s.same("kinds", kindsOf(s.plan(begun)), "head reconcile reconcile reconcile reconcile reconcile ")
 		},
 		"after a cut at its first second windows are as short as that, not as long as at first": func(s *session) {
 			s.cp.HighWaterMark = noon.Add(-99 * days)
@@ -129,10 +125,3 @@ func TestPollsAreCountedFromBeginToBegin(t *testing.T) {
 
 // noFresh says that a fresh walk was the last one.
 func (s *session) noFresh() { s.pr.freshLast = true }
-
-func kindsOf(windows []Window) (names string) {
-	for _, w := range windows {
-		names += w.Kind.String() + " "
-	}
-	return names
-}

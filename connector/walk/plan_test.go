@@ -7,21 +7,11 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	plan := func(s *session, fetching ...Window) []Window {
-		windows, _ := Plan(s.cp, s.pr, s.c, s.l, fetching)
-		return windows
-	}
-	kinds := func(windows []Window) (names string) {
-		for _, w := range windows {
-			names += w.Kind.String() + " "
-		}
-		return names
-	}
 	catchingUp := func(s *session) { s.cp.HighWaterMark = noon.Add(-99 * days) }
 	each(t, map[string]func(*session){
 		"of a catch-up it names eight windows in a row, the one whose turn it is first": func(s *session) {
 			catchingUp(s)
-			windows := plan(s)
+			windows := s.plan()
 			s.same("windows", len(windows), MaxAhead)
 			from := noon.Add(-100 * days)
 			for _, w := range windows {
@@ -31,17 +21,17 @@ func TestPlan(t *testing.T) {
 		},
 		"it ends with the walk: a new one begins when its turn comes": func(s *session) {
 			s.cp.HighWaterMark = noon.Add(-15 * days)
-			s.same("kinds", kinds(plan(s)), "catch-up catch-up catch-up ")
-			s.same("end", plan(s)[2].End, noon)
+			s.same("kinds", kindsOf(s.plan()), "catch-up catch-up catch-up ")
+			s.same("end", s.plan()[2].End, noon)
 		},
 		"what it names is walked window by window, and more is named behind it": func(s *session) {
 			catchingUp(s)
-			windows := plan(s)
+			windows := s.plan()
 			for i, w := range windows {
 				s.same("next", s.next().Same(w), true)
 				s.advance(w)
 				s.noPoll()
-				for j, later := range plan(s, windows[i+1:]...)[:len(windows)-i-1] {
+				for j, later := range s.plan(windows[i+1:]...)[:len(windows)-i-1] {
 					s.same("bounds", later, windows[i+1+j])
 				}
 			}
@@ -50,25 +40,25 @@ func TestPlan(t *testing.T) {
 		"a fresh walk that is due comes first, and the catch-up stays": func(s *session) {
 			catchingUp(s)
 			s.walked()
-			windows := plan(s)
-			s.same("first", kinds(windows[:2]), "fresh catch-up ")
+			windows := s.plan()
+			s.same("first", kindsOf(windows[:2]), "fresh catch-up ")
 			s.pass(time.Minute)
-			again := plan(s, windows...)
+			again := s.plan(windows...)
 			s.same("windows", again, windows)
 		},
 		"nothing of a walk is fetched before it begins": func(s *session) {
 			s.cp.ReconciledThrough = noon.Add(-days)
-			s.same("kinds", kinds(plan(s)), "head ")
+			s.same("kinds", kindsOf(s.plan()), "head ")
 			s.walked()
-			s.same("windows", len(plan(s)), 5)
+			s.same("windows", len(s.plan()), 5)
 		},
 		"a fresh walk of many windows leaves what has been fetched of the catch-up": func(s *session) {
 			catchingUp(s)
 			s.walked()
 			s.noPoll()
-			begun := plan(s)
+			begun := s.plan()
 			s.pr.due, s.pr.lengths[Fresh] = 0, hour
-			windows := plan(s, begun...)
+			windows := s.plan(begun...)
 			s.same("windows", len(windows), 2*MaxAhead)
 			s.same("first", windows[0].Kind, Fresh)
 			s.same("last", windows[MaxAhead:], begun)
@@ -77,16 +67,16 @@ func TestPlan(t *testing.T) {
 			s.cp.ReconciledThrough = noon.Add(-hour)
 			s.walked()
 			s.pass(hour)
-			s.same("kinds", kinds(plan(s)), "reconcile reconcile reconcile reconcile reconcile ")
+			s.same("kinds", kindsOf(s.plan()), "reconcile reconcile reconcile reconcile reconcile ")
 		},
 		"a head that becomes due while a reconcile walk begins leaves that walk what it has": func(s *session) {
 			s.cp.ReconciledThrough = noon.Add(-days)
 			s.walked()
-			begun := plan(s)[0]
+			begun := s.plan()[0]
 			s.pr.headLast = false
 			s.pass(hour)
-			windows := plan(s, begun)
-			s.same("kinds", kinds(windows[:2]), "head reconcile ")
+			windows := s.plan(begun)
+			s.same("kinds", kindsOf(windows[:2]), "head reconcile ")
 			s.same("bounds", windows[1], begun)
 		},
 		"a walk that is due again at its end is another one": func(s *session) {
@@ -94,27 +84,27 @@ func TestPlan(t *testing.T) {
 			s.noPoll()
 			s.l.ReconcileInterval, s.l.Lookback = time.Minute, 0
 			s.pass(time.Hour)
-			begun := plan(s)
+			begun := s.plan()
 			s.pass(time.Hour)
-			s.same("plan", plan(s, begun...), begun)
+			s.same("plan", s.plan(begun...), begun)
 			s.advance(begun[0])
-			s.same("end", plan(s, begun[1:]...)[0].End, s.c.Now)
+			s.same("end", s.plan(begun[1:]...)[0].End, s.c.Now)
 		},
 		"windows keep the bounds they were fetched with": func(s *session) {
 			catchingUp(s)
-			windows := plan(s)
+			windows := s.plan()
 			s.pass(hour)
 			s.pr.lengths[Head] = days
-			s.same("bounds", plan(s, windows[0], windows[1])[1], windows[1])
-			s.covers(plan(s, windows[0], windows[1])[2], CatchUp, windows[2].Start, windows[2].Start.Add(days))
+			s.same("bounds", s.plan(windows[0], windows[1])[1], windows[1])
+			s.covers(s.plan(windows[0], windows[1])[2], CatchUp, windows[2].Start, windows[2].Start.Add(days))
 		},
 		"of a window that was cut both parts come, and then those behind it as they were": func(s *session) {
 			catchingUp(s)
 			s.walked()
 			s.noPoll()
-			windows := plan(s)
+			windows := s.plan()
 			s.cut(windows[0].Start.Add(5 * days))
-			again := plan(s, windows[1:]...)
+			again := s.plan(windows[1:]...)
 			s.covers(again[0], CatchUp, windows[0].Start, windows[0].Start.Add(5*days))
 			s.covers(again[1], CatchUp, windows[0].Start.Add(5*days+time.Second), windows[0].End)
 			s.same("third", again[2], windows[1])
@@ -124,18 +114,18 @@ func TestPlan(t *testing.T) {
 			s.noPoll()
 			s.l.Lookback = 370 * days
 			s.cp.ReconciledThrough = noon.Add(-hour)
-			begun := plan(s)[0]
+			begun := s.plan()[0]
 			s.pass(12 * hour)
-			s.same("bounds", plan(s, begun)[0], begun)
+			s.same("bounds", s.plan(begun)[0], begun)
 			s.pass(time.Second)
-			s.same("start", plan(s, begun)[0].Start, s.c.Now.Add(-History))
+			s.same("start", s.plan(begun)[0].Start, s.c.Now.Add(-History))
 		},
 		"nothing is fetched beyond a window that may be refused as too old": func(s *session) {
 			s.cp.HighWaterMark = noon.Add(-380 * days)
-			s.same("windows", len(plan(s)), 1)
+			s.same("windows", len(s.plan()), 1)
 		},
 		"a quiet organisation has one window to fetch, and then none for a while": func(s *session) {
-			s.same("kinds", kinds(plan(s)), "head ")
+			s.same("kinds", kindsOf(s.plan()), "head ")
 			s.walked()
 			windows, wait := Plan(s.cp, s.pr, s.c, s.l, nil)
 			s.same("windows", fmt.Sprint(len(windows), wait), "0 10s")
@@ -143,7 +133,7 @@ func TestPlan(t *testing.T) {
 		"without an end in the request nothing is fetched ahead": func(s *session) {
 			catchingUp(s)
 			s.l.Endless = true
-			s.same("kinds", kinds(plan(s)), "catch-up ")
+			s.same("kinds", kindsOf(s.plan()), "catch-up ")
 		},
 	})
 }

@@ -45,6 +45,12 @@ func (s *session) next() Window {
 	return w
 }
 
+// plan is what Plan names, given what is being fetched.
+func (s *session) plan(fetching ...Window) []Window {
+	windows, _ := Plan(s.cp, s.pr, s.c, s.l, fetching)
+	return windows
+}
+
 // walked is a window that Next names, walked whole and committed.
 func (s *session) walked(shown ...Record) Window {
 	s.Helper()
@@ -120,4 +126,12 @@ func each(t *testing.T, cases map[string]func(*session)) {
 	for sentence, f := range cases {
 		t.Run(sentence, func(t *testing.T) { f(newSession(t)) })
 	}
+}
+
+// kindsOf names the kinds of windows, in their order.
+func kindsOf(windows []Window) (names string) {
+	for _, w := range windows {
+		names += w.Kind.String() + " "
+	}
+	return names
 }
