@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"iter"
 	"log/slog"
 	"time"
 
@@ -61,18 +62,26 @@ func (b *batch) chosen(list []*sighting, got collected, records []walk.Record) [
 
 // take is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint. It leaves nothing but the counts: what
 // is being committed is held once.
-func (b *batch) take(e encoder, cp schema.Checkpoint, now time.Time) []kafka.Record {
-	records := make([]kafka.Record, 0, 2*b.size()+1)
-	for _, s := range b.publish {
-		event, entry := e.eventAndEntry(s, now)
-		records = append(records, event, entry)
-	}
-	for _, s := range b.quarantine {
-		quarantined, entry := e.quarantinedAndEntry(s, now)
-		records = append(records, quarantined, entry)
-	}
+func (b *batch) take(e encoder, cp schema.Checkpoint, now time.Time) iter.Seq[kafka.Record] {
+	publish, quarantine := b.publish, b.quarantine
 	b.publish, b.quarantine = nil, nil
-	return append(records, e.checkpoint(cp))
+	return func(yield func(kafka.Record) bool) {
+		var headers []schema.Header
+		for _, s := range publish {
+			event, entry := e.eventAndEntry(s, now, headers)
+			if !yield(event) || !yield(entry) {
+				return
+			}
+			headers = event.Headers[:0]
+		}
+		for _, s := range quarantine {
+			quarantined, entry := e.quarantinedAndEntry(s, now)
+			if !yield(quarantined) || !yield(entry) {
+				return
+			}
+		}
+		yield(e.checkpoint(cp))
+	}
 }
 
 // attrs is what is said of a committed batch; counts that are zero on an ordinary day are left out where they are.

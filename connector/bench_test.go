@@ -134,16 +134,16 @@ func (r *benchRig) measure(v rival, records int, settings []string) run {
 		c.stop()
 		return run{usage: u, records: records, pages: r.pages.Load(), others: others, took: took}
 	}
-	w := newWatch(r.b, r.brokers, r.events, records, nil)
+	t := newTides(r.b, r.brokers, r.events)
 	c := r.startChild(v.role, settings...)
-	c.await("every event can be read", w.complete)
+	c.await("nothing more comes", func() bool { return t.still(records) })
 	u, pages, others := c.used(), r.pages.Load(), cpu()-others
+	w := newWatch(r.b, r.brokers, r.events, records, nil)
+	c.await("every event can be read", w.complete)
 	c.stop()
 	w.check()
-	return run{
-		usage: u, records: records, pages: pages, others: others,
-		took: w.all.Load().Sub(c.began), opening: w.first.Load().Sub(c.began),
-	}
+	first, last := t.moved()
+	return run{usage: u, records: records, pages: pages, others: others, took: last.Sub(c.began), opening: first.Sub(c.began)}
 }
 
 // add adds the run's figures.

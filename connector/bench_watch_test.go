@@ -3,15 +3,82 @@ package connector_test
 import (
 	"context"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // watchWait bounds a fetch that finds nothing: the most by which a reader may see an event later than it could.
 const watchWait = 10 * time.Millisecond
+
+// tides looks how far a topic can be read at read_committed, while somebody writes. A reader would take a tenth of the two cores that
+// the writer shares with everything else.
+type tides struct {
+	mu          sync.Mutex
+	end         int64     // of all partitions, the markers of transactions included
+	first, last time.Time // when it moved
+}
+
+// stillness is for how long a topic's end does not move once everybody has written what there is.
+const stillness = time.Second
+
+// newTides looks until the benchmark's end.
+func newTides(b *testing.B, brokers []string, topic string) *tides {
+	b.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DisableClientMetrics())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var looking sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Cleanup(func() {
+		cancel()
+		looking.Wait()
+		cl.Close()
+	})
+	t := new(tides)
+	looking.Go(func() {
+		for ; ctx.Err() == nil; time.Sleep(watchWait) {
+			var sum int64
+			ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+			if err == nil && ends.Error() == nil {
+				ends.Each(func(o kadm.ListedOffset) { sum += o.Offset })
+				t.see(sum, time.Now())
+			}
+		}
+	})
+	return t
+}
+
+func (t *tides) see(end int64, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if end <= t.end {
+		return
+	}
+	t.end, t.last = end, at
+	if t.first.IsZero() {
+		t.first = at
+	}
+}
+
+// moved is when the end moved first, and when last.
+func (t *tides) moved() (first, last time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.first, t.last
+}
+
+// still says whether so many records can be there, and no more come.
+func (t *tides) still(records int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.end >= int64(records) && time.Since(t.last) >= stillness
+}
 
 // watch reads the events topic at read_committed, from its beginning, while somebody writes.
 type watch struct {

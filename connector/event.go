@@ -84,7 +84,7 @@ func (e encoder) tooLarge(s *sighting) string {
 	if n := len(s.event) + 4*(len(s.record.UserID)+len(e.corpID)) + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
 		return ""
 	}
-	event, entry := e.eventAndEntry(s, time.Time{})
+	event, entry := e.eventAndEntry(s, time.Time{}, nil)
 	switch {
 	case event.Size() > e.topics.MaxEventBytes:
 		return fmt.Sprintf("the event needs %d bytes and its topic takes %d (max.message.bytes)", event.Size(), e.topics.MaxEventBytes)
@@ -107,12 +107,12 @@ func (e encoder) event(lr dingtalk.LeaveRecord) schema.EmployeeLeft {
 	}
 }
 
-// eventAndEntry is what a published departure adds to a transaction.
-func (e encoder) eventAndEntry(s *sighting, now time.Time) (event, entry kafka.Record) {
+// eventAndEntry is what a published departure adds to a transaction; the event's headers take the place of those given, which are none.
+func (e encoder) eventAndEntry(s *sighting, now time.Time, headers []schema.Header) (event, entry kafka.Record) {
 	// All that keys and headers need.
 	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: s.record.UserID, LeaveTime: s.record.LeaveTime}
 	key, published := ev.Departure().Keys()
-	event = kafka.Record{Topic: e.cluster.EventsTopic, Key: key, Value: s.event, Headers: ev.Headers()}
+	event = kafka.Record{Topic: e.cluster.EventsTopic, Key: key, Value: s.event, Headers: ev.AppendHeaders(headers, key)}
 	return event, e.entry(published, s.digest, now)
 }
 

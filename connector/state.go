@@ -80,7 +80,7 @@ func (r *Runner) begin(ctx context.Context, p *poller, found *schema.Checkpoint)
 		return schema.Checkpoint{}, err
 	}
 	cp := firstCheckpoint(p.org.Org, r.cfg.Start, time.Now())
-	if err := p.session.Commit(ctx, []kafka.Record{p.encoder.checkpoint(cp)}); err != nil {
+	if err := p.session.Commit(ctx, slices.Values([]kafka.Record{p.encoder.checkpoint(cp)})); err != nil {
 		return cp, sessionError{fmt.Errorf("commit of the first checkpoint: %w", err)}
 	}
 	p.log.Info("first checkpoint", "high_water_mark", cp.HighWaterMark)

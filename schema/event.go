@@ -72,16 +72,20 @@ func (e EmployeeLeft) JSONAndDigest() (value []byte, digest string) {
 //
 // Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2. No partitionkey: SDKs overwrite it with the record key.
 func (e EmployeeLeft) Headers() []Header {
-	key := e.Departure().Key()
-	return []Header{
-		{"ce_specversion", "1.0"},
-		{"ce_id", key},
-		{"ce_source", "/dingtalk/" + e.CorpID},
-		{"ce_type", EventType},
-		{"ce_time", key[strings.LastIndexByte(key, '@')+1:]},
-		{"ce_subject", e.UserID},
-		{"content-type", "application/json"},
-	}
+	return e.AppendHeaders(make([]Header, 0, 7), e.Departure().Key())
+}
+
+// AppendHeaders appends the Headers of an event whose key is known already.
+func (e EmployeeLeft) AppendHeaders(headers []Header, key string) []Header {
+	return append(headers,
+		Header{"ce_specversion", "1.0"},
+		Header{"ce_id", key},
+		Header{"ce_source", "/dingtalk/" + e.CorpID},
+		Header{"ce_type", EventType},
+		Header{"ce_time", key[strings.LastIndexByte(key, '@')+1:]},
+		Header{"ce_subject", e.UserID},
+		Header{"content-type", "application/json"},
+	)
 }
 
 // Quarantined is a leave record that could not be published honestly, on the quarantine topic for a person to look at.

@@ -23,7 +23,7 @@ func TestAnEndThatIsNeverAnswered(t *testing.T) {
 	})
 	cutter.CutAt(1, kafkatest.Applied, int16(kmsg.EndTxn))
 	returnsWithin(t, endBound+stopBound, "commit", func() {
-		if err := s.Commit(ctx, []Record{event(cfg, "corp/a@1")}); err == nil {
+		if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1")})); err == nil {
 			t.Error("a commit without an answer succeeded")
 		}
 	})

@@ -3,7 +3,9 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -53,20 +55,18 @@ func (r Record) Size() int {
 }
 
 // Commit writes the records in one transaction: a read_committed reader sees all of them or none. No records are no
-// transaction. Commits of several callers are made one after the other.
+// transaction. Commits of several callers are made one after the other; records is asked for its records once, when it is this
+// commit's turn. It may use a record's headers for the next one, but its value must stay as it is until Commit returns.
 //
 // After an error the session is dead and nothing is known about the transaction: it may have been committed. Only the
 // caller's own ctx that ends while another commit is still in progress leaves the session as it was. *Fenced says that a
 // newer session owns the partition, *Refusal that a right is missing.
-func (s *Session) Commit(ctx context.Context, records []Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	attempt := fmt.Sprintf("kafka: commit of %d records, not begun", len(records))
+func (s *Session) Commit(ctx context.Context, records iter.Seq[Record]) error {
+	const attempt = "kafka: commit not begun"
 	select {
 	case <-ctx.Done():
 	case <-s.closed:
-		return fmt.Errorf("%s: the session is closed", attempt)
+		return errors.New(attempt + ": the session is closed")
 	case <-s.turn:
 		defer func() { s.turn <- struct{}{} }()
 	}
@@ -83,8 +83,11 @@ func (s *Session) Commit(ctx context.Context, records []Record) error {
 }
 
 // commit checks and writes the records.
-func (s *Session) commit(ctx context.Context, records []Record) error {
-	for _, r := range records {
+func (s *Session) commit(ctx context.Context, records iter.Seq[Record]) error {
+	b := s.slab
+	s.slab = slab{} // a transaction that fails may keep hold of it
+	now := time.Now()
+	for r := range records {
 		limit, known := s.limit(r.Topic)
 		switch {
 		case !known:
@@ -92,42 +95,48 @@ func (s *Session) commit(ctx context.Context, records []Record) error {
 		case r.Size() > limit:
 			return fmt.Errorf("kafka: commit of a record of %d bytes, too many for topic %s, which takes %d", r.Size(), r.Topic, limit)
 		}
+		b.add(r, s.partition, now)
 	}
-	n := len(records) // from here on records are garbage, which is worth a megabyte to a large commit
-	if err := s.transact(ctx, s.produced(records)); err != nil {
-		return s.explain(ctx, fmt.Sprintf("commit of %d records", n), err)
+	if len(b.records) == 0 {
+		return nil
 	}
+	if err := s.transact(ctx, b.records); err != nil {
+		return s.explain(ctx, fmt.Sprintf("commit of %d records", len(b.records)), err)
+	}
+	s.slab = b.emptied()
 	return nil
 }
 
-// produced are the records as kgo takes them. Their keys and headers share one allocation: a large commit has ten thousand
-// records, and every second of them has eight such strings.
-func (s *Session) produced(records []Record) []kgo.Record {
-	headers, text := 0, 0
-	for _, r := range records {
-		headers += len(r.Headers)
-		text += len(r.Key)
-		for _, h := range r.Headers {
-			text += len(h.Value)
-		}
+// slab is a transaction's records as kgo takes them, with the bytes of their keys and headers. It serves one transaction after the
+// other: a large one has five thousand records, and every second of them has eight such strings.
+type slab struct {
+	records []kgo.Record
+	headers []kgo.RecordHeader
+	text    []byte
+}
+
+func (b *slab) add(r Record, partition int32, now time.Time) {
+	record := kgo.Record{Topic: r.Topic, Partition: partition, Key: b.copied(r.Key), Value: r.Value, Timestamp: now}
+	first := len(b.headers)
+	for _, h := range r.Headers {
+		b.headers = append(b.headers, kgo.RecordHeader{Key: h.Key, Value: b.copied(h.Value)})
 	}
-	all := make([]kgo.Record, len(records))
-	allHeaders := make([]kgo.RecordHeader, headers)
-	allText := make([]byte, 0, text)
-	copied := func(s string) []byte {
-		allText = append(allText, s...)
-		return allText[len(allText)-len(s) : len(allText) : len(allText)]
+	record.Headers = b.headers[first:len(b.headers):len(b.headers)]
+	b.records = append(b.records, record)
+}
+
+func (b *slab) copied(s string) []byte {
+	b.text = append(b.text, s...)
+	return b.text[len(b.text)-len(s) : len(b.text) : len(b.text)]
+}
+
+// emptied is the slab for the next transaction: nothing, after one that needed little of it.
+func (b *slab) emptied() slab {
+	if len(b.records) < cap(b.records)/4 {
+		return slab{}
 	}
-	now := time.Now()
-	for i, r := range records {
-		own := allHeaders[:len(r.Headers):len(r.Headers)]
-		allHeaders = allHeaders[len(r.Headers):]
-		for i, h := range r.Headers {
-			own[i] = kgo.RecordHeader{Key: h.Key, Value: copied(h.Value)}
-		}
-		all[i] = kgo.Record{Topic: r.Topic, Partition: s.partition, Key: copied(r.Key), Value: r.Value, Headers: own, Timestamp: now}
-	}
-	return all
+	clear(b.records)
+	return slab{b.records[:0], b.headers[:0], b.text[:0]}
 }
 
 // transact is one transaction: begin, produce, flush, every promise checked, end. A ctx that ends gives it commitGrace.

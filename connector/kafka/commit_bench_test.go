@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func benchmarkCommit(b *testing.B, departures int) {
 	var ours, theirs cost
 	for b.Loop() {
 		ours.of(func() {
-			if err := s.Commit(ctx, records); err != nil {
+			if err := s.Commit(ctx, slices.Values(records)); err != nil {
 				b.Fatal(err)
 			}
 		})

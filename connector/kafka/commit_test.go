@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ func TestFailedProduceAbortsAll(t *testing.T) {
 	cfg.Compression = "none"
 	c := prepared(t, ctx, cfg)
 	s, _ := opened(t, ctx, c, 0)
-	if err := s.Commit(ctx, []Record{state(cfg, "checkpoint/corp", "1")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", "1")})); err != nil {
 		t.Fatal(err)
 	}
 	less := []kadm.AlterConfig{{Name: "max.message.bytes", Value: kadm.StringPtr("5000")}}
@@ -49,11 +50,11 @@ func TestFailedProduceAbortsAll(t *testing.T) {
 		}
 		return errors.Is(err, kerr.MessageTooLarge)
 	})
-	err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), big, event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")})
+	err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), big, event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")}))
 	if !errors.Is(err, kerr.MessageTooLarge) {
 		t.Fatalf("got %v", err)
 	}
-	if err := s.Commit(ctx, []Record{state(cfg, "checkpoint/corp", "3")}); err == nil {
+	if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", "3")})); err == nil {
 		t.Error("the session went on after a failed commit")
 	}
 	s.Close()
@@ -82,7 +83,7 @@ func TestProduceRefusedByTheBroker(t *testing.T) {
 			c := prepared(t, ctx, cfg)
 			s, _ := opened(t, ctx, c, 0)
 			refuseProduce(fake, cfg.EventsTopic, code.Code)
-			err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})
+			err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}))
 			if !errors.Is(err, code) && !strings.Contains(fmt.Sprint(err), code.Message) {
 				t.Fatalf("got %v", err)
 			}
@@ -140,7 +141,7 @@ func TestRecordTooLarge(t *testing.T) {
 		r := event(cfg, "corp/big@1")
 		r.Value = make([]byte, limit-r.Size()+len(r.Value)+more)
 		rand.Read(r.Value)
-		err := s.Commit(ctx, []Record{r})
+		err := s.Commit(ctx, slices.Values([]Record{r}))
 		if more == 0 && err != nil {
 			t.Errorf("a record of exactly the limit: %v", err)
 		}
@@ -150,7 +151,7 @@ func TestRecordTooLarge(t *testing.T) {
 		s.Close()
 	}
 	s, _ := opened(t, ctx, c, 0)
-	if err := s.Commit(ctx, []Record{{Topic: "nobody's", Key: "k"}}); err == nil {
+	if err := s.Commit(ctx, slices.Values([]Record{{Topic: "nobody's", Key: "k"}})); err == nil {
 		t.Error("a record went to a topic that is not ours")
 	}
 }
@@ -162,7 +163,7 @@ func TestNoKeyIsQuoted(t *testing.T) {
 	c := prepared(t, ctx, cfg)
 	for _, topic := range []string{cfg.EventsTopic, "nobody's"} {
 		s, _ := opened(t, ctx, c, 0)
-		err := s.Commit(ctx, []Record{{Topic: topic, Key: "somebody" + strings.Repeat("x", 2_000_000)}})
+		err := s.Commit(ctx, slices.Values([]Record{{Topic: topic, Key: "somebody" + strings.Repeat("x", 2_000_000)}}))
 		if err == nil || strings.Contains(err.Error(), "somebody") {
 			t.Errorf("got %.300v", err)
 		}
@@ -185,7 +186,7 @@ func TestLostAnswer(t *testing.T) {
 			stopped, stop := context.WithCancel(ctx)
 			cutter.OnCut(func(int16) { stop() }) // without it kgo tries for as long as endBound
 			cutter.CutAt(1, when, int16(kmsg.EndTxn))
-			err := s.Commit(stopped, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})
+			err := s.Commit(stopped, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}))
 			if err == nil {
 				t.Fatal("a commit whose answer never came succeeded")
 			}
@@ -250,7 +251,7 @@ func publish(t *testing.T, ctx context.Context, c *Cluster, cfg Config, n int) {
 		for i := 0; i < n && err == nil; i++ {
 			key := fmt.Sprintf("corp/%d@1", i)
 			if !published["published/"+key] {
-				err = s.Commit(ctx, []Record{event(cfg, key), state(cfg, "published/"+key, "1")})
+				err = s.Commit(ctx, slices.Values([]Record{event(cfg, key), state(cfg, "published/"+key, "1")}))
 			}
 		}
 		s.Close()
@@ -279,14 +280,14 @@ func TestErrorsAtTheEnd(t *testing.T) {
 				resp.ErrorCode = code.Code
 				return resp, nil, true
 			})
-			err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})
+			err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}))
 			var fenced *Fenced
 			var refusal *Refusal
 			if !errors.Is(err, code) || errors.As(err, &fenced) || errors.As(err, &refusal) {
 				t.Fatalf("got %T: %v", err, err)
 			}
 			returnsWithin(t, time.Second, "a commit of the dead session", func() {
-				if err := s.Commit(ctx, []Record{state(cfg, "checkpoint/corp", "2")}); err == nil {
+				if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", "2")})); err == nil {
 					t.Error("a dead session committed")
 				}
 			})
@@ -312,7 +313,7 @@ func TestStopDuringACommit(t *testing.T) {
 		once.Do(stop)
 		return nil, nil, false
 	})
-	if err := s.Commit(stopped, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}); err != nil {
+	if err := s.Commit(stopped, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})); err != nil {
 		t.Errorf("got %v", err)
 	}
 	if stopped.Err() == nil {
@@ -323,24 +324,34 @@ func TestStopDuringACommit(t *testing.T) {
 	}
 }
 
-// TestALargeCommitKeepsEveryRecordApart: there are more records than kgo buffers, and each has its own key, value and headers.
+// TestALargeCommitKeepsEveryRecordApart: there are more records than kgo buffers, and each has its own key, value and headers, although
+// they share their memory with those of the commit before, and their headers with one another.
 func TestALargeCommitKeepsEveryRecordApart(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 30*time.Second)
 	cfg := config(t, kafkatest.Brokers(t))
 	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
-	var records []Record
 	want := map[string]string{}
-	for i := range 11_000 {
-		r := Record{Topic: cfg.EventsTopic, Key: fmt.Sprintf("corp/%d@1", i), Value: fmt.Append(nil, "value of ", i)}
-		for j := range i % 8 {
-			r.Headers = append(r.Headers, schema.Header{Key: fmt.Sprint("header ", j), Value: strings.Repeat(fmt.Sprint(i), j)})
+	committed := 0
+	for _, n := range []int{11_000, 9_000, 20, 3_000} {
+		err := s.Commit(ctx, func(yield func(Record) bool) {
+			var headers []schema.Header
+			for i := committed; i < committed+n; i++ {
+				headers = headers[:0]
+				for j := range i % 8 {
+					headers = append(headers, schema.Header{Key: fmt.Sprint("header ", j), Value: strings.Repeat(fmt.Sprint(i), j)})
+				}
+				r := Record{Topic: cfg.EventsTopic, Key: fmt.Sprintf("corp/%d@1", i), Value: fmt.Append(nil, "value of ", i), Headers: headers}
+				want[r.Key] = fmt.Sprint(string(r.Value), r.Headers)
+				if !yield(r) {
+					t.Error("not all records were wanted")
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		records = append(records, r)
-		want[r.Key] = fmt.Sprint(string(r.Value), r.Headers)
-	}
-	if err := s.Commit(ctx, records); err != nil {
-		t.Fatal(err)
+		committed += n
 	}
 	var got []*kgo.Record
 	eventually(t, ctx, "every record visible", func() bool { // a real broker ends a transaction partition by partition
@@ -348,7 +359,7 @@ func TestALargeCommitKeepsEveryRecordApart(t *testing.T) {
 		if got, err = kafkatest.ReadCommitted(ctx, cfg.Brokers, cfg.EventsTopic); err != nil {
 			t.Fatal(err)
 		}
-		return len(got) == len(records)
+		return len(got) == committed
 	})
 	for _, r := range got {
 		var headers []schema.Header

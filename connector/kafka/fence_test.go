@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestOlderSessionIsFenced(t *testing.T) {
 			ctx := within(t, 30*time.Second)
 			cfg := config(t, kafkatest.Brokers(t))
 			older, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
-			if err := older.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}); err != nil {
+			if err := older.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})); err != nil {
 				t.Fatal(err)
 			}
 			cfg.Instance = "the newer one"
@@ -35,7 +36,7 @@ func TestOlderSessionIsFenced(t *testing.T) {
 			if d := diff(restored, []string{"checkpoint/corp=1"}); d != "" {
 				t.Error("the newer session restored:" + d)
 			}
-			err := older.Commit(ctx, []Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "older")})
+			err := older.Commit(ctx, slices.Values([]Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "older")}))
 			var fenced *Fenced
 			if !errors.As(err, &fenced) || fenced.By.Instance != "the newer one" || fenced.Partition != 0 {
 				t.Fatalf("the older session's commit: %v", err)
@@ -43,10 +44,10 @@ func TestOlderSessionIsFenced(t *testing.T) {
 			if !strings.Contains(err.Error(), "the newer one") {
 				t.Errorf("the error does not say by whom: %v", err)
 			}
-			if again := older.Commit(ctx, []Record{event(cfg, "corp/c@1")}); again == nil {
+			if again := older.Commit(ctx, slices.Values([]Record{event(cfg, "corp/c@1")})); again == nil {
 				t.Error("a dead session committed")
 			}
-			if err := newer.Commit(ctx, []Record{state(cfg, "checkpoint/corp", "2")}); err != nil {
+			if err := newer.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", "2")})); err != nil {
 				t.Errorf("the newer session's commit: %v", err)
 			}
 			if d := diff(visible(t, ctx, cfg, cfg.EventsTopic), []string{"corp/a@1=left"}); d != "" {
@@ -123,7 +124,7 @@ func TestRecreatedTopicIsNotAFirstStart(t *testing.T) {
 			cfg := config(t, kafkatest.Brokers(t))
 			c := prepared(t, ctx, cfg)
 			s, _ := opened(t, ctx, c, 0)
-			if err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}); err != nil {
+			if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})); err != nil {
 				t.Fatal(err)
 			}
 			topic := map[string]string{"state": cfg.StateTopic, "events": cfg.EventsTopic}[which]
@@ -139,7 +140,7 @@ func TestRecreatedTopicIsNotAFirstStart(t *testing.T) {
 				t.Error("a session was opened over a topic that is gone")
 			}
 			create(t, ctx, cfg, topic, 12, map[string]string{"cleanup.policy": "compact"})
-			if err := s.Commit(ctx, []Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")}); err == nil {
+			if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")})); err == nil {
 				t.Error("the running session went on")
 			}
 			_, err := c.Open(ctx, 0, ignore)
@@ -159,7 +160,7 @@ func TestOldProtocol(t *testing.T) {
 			cfg := config(t, fake.ListenAddrs())
 			c := prepared(t, ctx, cfg)
 			older, _ := opened(t, ctx, c, 0)
-			if err := older.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}); err != nil {
+			if err := older.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})); err != nil {
 				t.Fatal(err)
 			}
 			newer, restored := opened(t, ctx, prepared(t, ctx, cfg), 0)
@@ -167,10 +168,10 @@ func TestOldProtocol(t *testing.T) {
 				t.Error("restored:" + d)
 			}
 			var fenced *Fenced
-			if err := older.Commit(ctx, []Record{event(cfg, "corp/b@1")}); !errors.As(err, &fenced) {
+			if err := older.Commit(ctx, slices.Values([]Record{event(cfg, "corp/b@1")})); !errors.As(err, &fenced) {
 				t.Errorf("the older session: %v", err)
 			}
-			if err := newer.Commit(ctx, []Record{event(cfg, "corp/c@1")}); err != nil {
+			if err := newer.Commit(ctx, slices.Values([]Record{event(cfg, "corp/c@1")})); err != nil {
 				t.Error(err)
 			}
 			if d := diff(sortedStrings(visible(t, ctx, cfg, cfg.EventsTopic)), []string{"corp/a@1=left", "corp/c@1=left"}); d != "" {

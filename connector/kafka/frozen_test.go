@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func TestFrozenBroker(t *testing.T) {
 			return err
 		},
 		"commit, and close": func(ctx context.Context, _ *Cluster, cfg Config, s *Session) error {
-			err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})
+			err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}))
 			s.Close()
 			return err
 		},
@@ -79,7 +80,7 @@ func TestFrozenAtTheEnd(t *testing.T) {
 	})
 	cutter.CutAt(1, kafkatest.Applied, int16(kmsg.EndTxn))
 	returnsWithin(t, stopBound, "commit and close", func() {
-		if err := s.Commit(stopped, []Record{event(cfg, "corp/a@1")}); err == nil {
+		if err := s.Commit(stopped, slices.Values([]Record{event(cfg, "corp/a@1")})); err == nil {
 			t.Error("a commit without an answer succeeded")
 		}
 		s.Close()

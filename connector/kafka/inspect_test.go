@@ -242,7 +242,7 @@ func TestInspectLeavesEverythingAsItWas(t *testing.T) {
 	a := own(t, ctx, c, nil)
 	eventually(t, ctx, "an instance owns everything", func() bool { return shared(a) })
 	s, _ := opened(t, ctx, c, 3)
-	if err := s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "checkpoint/corp", "1")})); err != nil {
 		t.Fatal(err)
 	}
 	before = snapshot(t, ctx, cfg)
@@ -253,7 +253,7 @@ func TestInspectLeavesEverythingAsItWas(t *testing.T) {
 	if after := snapshot(t, ctx, cfg); after != before {
 		t.Errorf("beside an instance:\n%s\nthen\n%s", before, after)
 	}
-	if err := s.Commit(ctx, []Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/b@1"), state(cfg, "checkpoint/corp", "2")})); err != nil {
 		t.Errorf("the session beside it: %v", err)
 	}
 	if !shared(a) || a.failure() != nil {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func deleted(t *testing.T, ctx context.Context, cfg Config, topic string) {
 func situations(t *testing.T) map[string]func(t *testing.T, ctx context.Context, cfg *Config) {
 	used := func(t *testing.T, ctx context.Context, cfg *Config) {
 		s, _ := opened(t, ctx, prepared(t, ctx, *cfg), 4)
-		if err := s.Commit(ctx, []Record{event(*cfg, "corp/a@1"), state(*cfg, "checkpoint/corp", "1")}); err != nil {
+		if err := s.Commit(ctx, slices.Values([]Record{event(*cfg, "corp/a@1"), state(*cfg, "checkpoint/corp", "1")})); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,10 +55,10 @@ func TestLimitsThatChange(t *testing.T) {
 		}
 		full := sized(cfg, "corp/full@"+strconv.Itoa(n), got.MaxEventBytes)
 		second := sized(cfg, full.Key, got.MaxEventBytes) // the same partition, and not the same batch
-		if err := s.Commit(ctx, []Record{full, second, state(cfg, "checkpoint/corp", "1")}); err != nil {
+		if err := s.Commit(ctx, slices.Values([]Record{full, second, state(cfg, "checkpoint/corp", "1")})); err != nil {
 			t.Errorf("max.message.bytes is %d: %v", limit, err)
 		}
-		err := s.Commit(ctx, []Record{sized(cfg, "corp/more@1", got.MaxEventBytes+1)})
+		err := s.Commit(ctx, slices.Values([]Record{sized(cfg, "corp/more@1", got.MaxEventBytes+1)}))
 		if err == nil || !strings.Contains(err.Error(), "too many") {
 			t.Errorf("a record above the new limit of %d: %v", limit, err)
 		}

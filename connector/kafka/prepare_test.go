@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,7 +326,7 @@ func TestEveryCompressionCanBeRead(t *testing.T) {
 		s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
 		r := event(cfg, "corp/a@1")
 		r.Value = []byte(strings.Repeat("left ", 200))
-		if err := s.Commit(ctx, []Record{r}); err != nil {
+		if err := s.Commit(ctx, slices.Values([]Record{r})); err != nil {
 			t.Errorf("%s: %v", codec, err)
 		}
 		if got := visible(t, ctx, cfg, cfg.EventsTopic); len(got) != 1 {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestReadState(t *testing.T) {
 	for _, p := range []int32{0, 3, 11} {
 		s, _ := opened(t, ctx, c, p)
 		r := state(cfg, "checkpoint/corp", fmt.Sprint(p))
-		if err := s.Commit(ctx, []Record{r, {Topic: cfg.StateTopic, Key: "published/corp/a"}}); err != nil {
+		if err := s.Commit(ctx, slices.Values([]Record{r, {Topic: cfg.StateTopic, Key: "published/corp/a"}})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestCompactionHoles(t *testing.T) {
 			}
 		}
 		for i := range 10 {
-			if err := s.Commit(ctx, []Record{state(cfg, "checkpoint/corp", fmt.Sprint(10*round+i))}); err != nil {
+			if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", fmt.Sprint(10*round+i))})); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestSASL(t *testing.T) {
 			cfg := config(t, fake.ListenAddrs())
 			cfg.Mechanism, cfg.Username, cfg.Password = mechanism, "connector", "right"
 			s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
-			if err := s.Commit(ctx, []Record{event(cfg, "corp/a@1")}); err != nil {
+			if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1")})); err != nil {
 				t.Error(err)
 			}
 			cfg.Password = "wrong" // kfake just closes the connection, real Kafka says SASL_AUTHENTICATION_FAILED
@@ -67,7 +68,7 @@ func TestTLS(t *testing.T) {
 	cfg := config(t, fake.ListenAddrs())
 	cfg.TLS = client
 	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
-	if err := s.Commit(ctx, []Record{event(cfg, "corp/a@1")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1")})); err != nil {
 		t.Error(err)
 	}
 	cfg.TLS = &tls.Config{}
@@ -186,5 +187,5 @@ func everything(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer s.Close()
-	return s.Commit(ctx, []Record{event(cfg, "corp/a@1"), state(cfg, "k", "v"), {Topic: cfg.QuarantineTopic, Key: "corp/x"}})
+	return s.Commit(ctx, slices.Values([]Record{event(cfg, "corp/a@1"), state(cfg, "k", "v"), {Topic: cfg.QuarantineTopic, Key: "corp/x"}}))
 }

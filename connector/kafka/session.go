@@ -37,8 +37,9 @@ type Session struct {
 	before int64          // end offset of the partition before the fence: every newer session's barrier lies at or past it
 	mark   int64          // offset of our barrier, -1 until it is committed
 
-	turn   chan struct{} // holds one token; who has it may use cl and dead
+	turn   chan struct{} // holds one token; who has it may use cl, dead and slab
 	dead   error         // why the session can no longer commit
+	slab   slab          // what the last transaction left to the next
 	closed chan struct{}
 	once   sync.Once
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,19 +27,19 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("a new state restored %q", restored)
 	}
 	first := []Record{event(cfg, "corp/anna@2024-01-01T00:00:00Z"), state(cfg, "published/corp/anna", "1"), state(cfg, "checkpoint/corp", "a")}
-	if err := s.Commit(ctx, first); err != nil {
+	if err := s.Commit(ctx, slices.Values(first)); err != nil {
 		t.Fatal(err)
 	}
 	second := []Record{state(cfg, "checkpoint/corp", "b"), {Topic: cfg.StateTopic, Key: "published/corp/anna"}}
-	if err := s.Commit(ctx, second); err != nil {
+	if err := s.Commit(ctx, slices.Values(second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(ctx, nil); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record(nil))); err != nil {
 		t.Errorf("a commit of nothing: %v", err)
 	}
 	s.Close()
 	s.Close()
-	if err := s.Commit(ctx, second); err == nil {
+	if err := s.Commit(ctx, slices.Values(second)); err == nil {
 		t.Error("a closed session committed")
 	}
 	_, restored = opened(t, ctx, c, 3)
@@ -141,7 +142,7 @@ func TestRestoreErrorComesBackAsItIs(t *testing.T) {
 	cfg := config(t, kafkatest.Brokers(t))
 	c := prepared(t, ctx, cfg)
 	s, _ := opened(t, ctx, c, 0)
-	if err := s.Commit(ctx, []Record{state(cfg, "checkpoint/corp", "1")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "checkpoint/corp", "1")})); err != nil {
 		t.Fatal(err)
 	}
 	unreadable := errors.New("unreadable")
@@ -191,7 +192,7 @@ func TestCommitsOfManyCallers(t *testing.T) {
 		wg.Go(func() {
 			for i := range 5 {
 				key := fmt.Sprintf("corp/%d-%d", caller, i)
-				if err := s.Commit(ctx, []Record{event(cfg, key+"@1"), state(cfg, "published/"+key, "1")}); err != nil {
+				if err := s.Commit(ctx, slices.Values([]Record{event(cfg, key+"@1"), state(cfg, "published/"+key, "1")})); err != nil {
 					t.Errorf("%s: %v", key, err)
 				}
 			}
@@ -211,14 +212,14 @@ func TestWaitingForATurnEndsWithTheContext(t *testing.T) {
 	<-s.turn // another caller's commit is in progress
 	short, cancel := context.WithCancel(ctx)
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if err := s.Commit(short, []Record{state(cfg, "k", "v")}); !errors.Is(err, context.Canceled) {
+	if err := s.Commit(short, slices.Values([]Record{state(cfg, "k", "v")})); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	s.turn <- struct{}{}
-	if err := s.Commit(short, []Record{state(cfg, "k", "v")}); !errors.Is(err, context.Canceled) {
+	if err := s.Commit(short, slices.Values([]Record{state(cfg, "k", "v")})); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := s.Commit(ctx, []Record{state(cfg, "k", "v")}); err != nil {
+	if err := s.Commit(ctx, slices.Values([]Record{state(cfg, "k", "v")})); err != nil {
 		t.Errorf("the session did not survive somebody else's cancellation: %v", err)
 	}
 }

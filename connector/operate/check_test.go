@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -290,7 +291,7 @@ func (r *rig) commit(t *testing.T, records ...kafka.Record) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	if err := session.Commit(ctx, records); err != nil {
+	if err := session.Commit(ctx, slices.Values(records)); err != nil {
 		t.Fatal(err)
 	}
 }
