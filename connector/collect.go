@@ -24,6 +24,7 @@ func (p *poller) answered(ctx context.Context, pr walk.Progress, a answer) (walk
 	if a.err != nil {
 		return p.failed(ctx, pr, f, a.err)
 	}
+	p.answeredAt = time.Now()
 	f.failing, f.lasting = time.Time{}, false
 	f.weather.brighten(false)
 	p.brighten(f, false)
@@ -103,12 +104,20 @@ func (p *poller) givesWay(cp schema.Checkpoint, pr walk.Progress, w walk.Window)
 // stands still.
 type stuck struct {
 	kind   walk.Kind
-	saidAt time.Time // zero: no window is stuck
+	since  time.Time // when such a window was first given up; zero: none was
+	saidAt time.Time // zero: nobody was told
 }
 
-// givenUp says that a window is stuck, now and then for as long as it is. A fresh window is none: the head covers the same.
+// givenUp says that a window is stuck, now and then for as long as it is. A fresh window is none: the head covers the same. Where no page
+// comes of others either, the trouble is not the window's.
 func (p *poller) givenUp(w walk.Window, err error, since time.Time) {
 	if w.Kind == walk.Fresh {
+		return
+	}
+	if p.stuck.since.IsZero() {
+		p.stuck = stuck{kind: w.Kind, since: time.Now()}
+	}
+	if !p.answeredAt.After(later(p.stuck.since, p.stuck.saidAt)) {
 		return
 	}
 	if p.stuck.saidAt.IsZero() {
@@ -117,18 +126,26 @@ func (p *poller) givenUp(w walk.Window, err error, since time.Time) {
 	}
 	if time.Since(p.stuck.saidAt) >= reminder {
 		p.log.Warn("DingTalk: a window cannot be had; others are walked meanwhile, but the mark stands still", "walk", w.Kind.String(), windowAttrs(w), "err", err)
-		p.stuck = stuck{kind: w.Kind, saidAt: time.Now()}
+		p.stuck.kind, p.stuck.saidAt = w.Kind, time.Now()
 	}
+}
+
+// tellsOfStuck says whether the warnings of a stuck window tell what there is to tell: while others can be had.
+func (p *poller) tellsOfStuck() bool {
+	return !p.stuck.saidAt.IsZero() && time.Since(p.answeredAt) < reminder
 }
 
 // had says that a window was walked whole, and so its walk is not stuck any more.
 func (p *poller) had(w walk.Window) {
-	if p.stuck.saidAt.IsZero() || w.Kind == walk.Fresh || (w.Kind == walk.Reconcile) != (p.stuck.kind == walk.Reconcile) {
+	if p.stuck.since.IsZero() || w.Kind == walk.Fresh || (w.Kind == walk.Reconcile) != (p.stuck.kind == walk.Reconcile) {
 		return
 	}
+	said := !p.stuck.saidAt.IsZero()
 	p.stuck = stuck{}
-	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Stuck = "" })
-	p.log.Info("DingTalk: the window could be had after all", "walk", w.Kind.String(), windowAttrs(w))
+	if said {
+		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Stuck = "" })
+		p.log.Info("DingTalk: the window could be had after all", "walk", w.Kind.String(), windowAttrs(w))
+	}
 }
 
 // sayTrouble says what an error of DingTalk's side is, in the log and the status, and gives the pause that it asks for.
@@ -140,7 +157,7 @@ func (p *poller) sayTrouble(ctx context.Context, err error) time.Duration {
 		trouble, attrs = trouble+": "+fix, append(attrs, "fix", fix)
 	}
 	level := slog.LevelDebug
-	if news && p.stuck.saidAt.IsZero() { // else that window's own warnings tell
+	if news && !p.tellsOfStuck() {
 		level = slog.LevelWarn
 	}
 	p.log.Log(ctx, level, "DingTalk: "+r.name, attrs...)
@@ -167,7 +184,7 @@ func (p *poller) brighten(f *fetch, whole bool) {
 	if cleared {
 		p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.Trouble = "" })
 	}
-	if news && p.stuck.saidAt.IsZero() {
+	if news && !p.tellsOfStuck() {
 		p.log.Info("DingTalk answers again")
 	}
 }

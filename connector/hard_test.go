@@ -149,6 +149,36 @@ func TestHistoryThatCannotBeReadDoesNotKeepTodaysLeaversWaiting(t *testing.T) {
 	}
 }
 
+// TestATotalOutageIsNoStuckWindow: where nothing can be had, nobody is told that others are walked meanwhile, but what the trouble is.
+func TestATotalOutageIsNoStuckWindow(t *testing.T) {
+	for name, days := range map[string]time.Duration{"while it catches up": 60, "while it is up to date": 1} {
+		t.Run(name, func(t *testing.T) {
+			onSimulatedTime(t, func(t *testing.T, r *rig) {
+				r.latency(time.Second)
+				start := r.since(days * day)
+				r.crowd("p-", start.Add(time.Second), time.Now(), 5000)
+				i := r.start(nil)
+				time.Sleep(15 * time.Second)
+				r.sim.Fail(dingtalktest.SystemError, 1_000_000)
+				time.Sleep(3 * time.Hour)
+				if said := r.log.lines("cannot be had"); len(said) > 0 {
+					t.Errorf("said of a total outage: %s", said)
+				}
+				if n := len(r.log.lines("level=WARN msg=\"DingTalk")); n < 15 || n > 20 {
+					t.Errorf("%d warnings in three hours, want one in ten minutes\n%s", n, r.log.tail())
+				}
+				r.sim.Heal()
+				time.Sleep(15 * time.Minute)
+				if notes := i.runner.Status().Notes(); len(notes) > 0 {
+					t.Errorf("notes are %q", notes)
+				}
+				r.stop(i)
+				r.complete()
+			})
+		})
+	}
+}
+
 func TestADepartureThatIsTooLargeForATopicIsQuarantined(t *testing.T) {
 	for name, topic := range map[string]func(*rig) string{
 		"the ledger entry for the state topic": func(r *rig) string { return r.topics.State },

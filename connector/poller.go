@@ -53,6 +53,7 @@ type poller struct {
 	quiet         bool // a window was walked, and it is not said
 	apart         bool // the clocks were found apart, and it was said
 	stuck         stuck
+	answeredAt    time.Time // when a page came last
 	catchUp       catchUp
 	freshPages    int // that fresh walks have had more than the others
 }
