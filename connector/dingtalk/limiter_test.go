@@ -80,6 +80,30 @@ func TestACallYieldsNoLongerThanItHasTo(t *testing.T) {
 	})
 }
 
+// TestATokenIsFetchedWithoutYielding: others wait behind the call that fetches it.
+func TestATokenIsFetchedWithoutYielding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 2 { // always one that waits and does not yield
+			group.Go(func() {
+				for l.wait(ctx) == nil {
+				}
+			})
+		}
+		synctest.Wait()
+		i := &issuer{token: numbered(7200)}
+		client := newClient(i, func(c *Config) { c.Limiter = l })
+		group.Go(func() { collectContext(Yielding(ctx, never), client, 1) })
+		time.Sleep(10 * time.Second)
+		cancel()
+		group.Wait()
+		equal(t, "token calls", i.calls, 1)
+		equal(t, "data calls", len(i.data), 0)
+	})
+}
+
 func TestACallThatYieldsCanBeGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(0.001)
