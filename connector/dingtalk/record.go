@@ -22,7 +22,7 @@ type LeaveRecord struct {
 	Unreadable  string    // why the record cannot be published, in words, without any of its values; empty if it can
 	Repairs     Repairs   // what was put up with
 
-	raw string // the record as it came, in whose memory the texts but userId stand; its beginning, if it is larger than 64 KiB
+	raw string // the record as it came, or the beginning of one larger than 64 KiB. Like the texts but userId it is a part of its page
 }
 
 // Repairs counts what was wrong with a record and could be read all the same.
@@ -69,7 +69,6 @@ func parseRecord(raw string) LeaveRecord {
 	if len(raw) > maxRecord {
 		return LeaveRecord{raw: strings.Clone(raw[:maxRecord]), Unreadable: "the record is larger than 64 KiB"}
 	}
-	raw = strings.Clone(raw) // one copy, of which the texts are parts; nothing keeps the page
 	f, ok := splitFields(raw)
 	if !ok {
 		return LeaveRecord{raw: raw, Unreadable: "the record is not an object"}

@@ -213,18 +213,15 @@ func TestWhiteSpaceBetweenTokensChangesNothing(t *testing.T) {
 	}
 }
 
-// TestNothingKeepsThePage: a walk holds records and tokens of thousands of pages, and a page may have eight megabytes.
-func TestNothingKeepsThePage(t *testing.T) {
+// TestNothingButItsRecordsKeepsThePage: a walk holds userIds and tokens of thousands of pages, and a page may have eight megabytes.
+func TestNothingButItsRecordsKeepsThePage(t *testing.T) {
 	page := `{"code":"x","records":[` + record("u1") + `,7],"nextToken":"abc"}`
 	o, _ := splitObject(page)
 	records, token, _ := parsePage(o)
 	equal(t, "a part of the page", isPartOf(o[1].value, page), true) // or this test says nothing
-	for _, r := range records {
-		equal(t, "a record", isPartOf(r.raw, page), false)
-	}
 	equal(t, "nextToken", isPartOf(token, page), false)
 	equal(t, "code", isPartOf(clean(o.text("code")), page), false)
-	equal(t, "userId keeps its record", isPartOf(records[0].UserID, records[0].raw), false)
+	equal(t, "userId", isPartOf(records[0].UserID, page), false)
 }
 
 // isPartOf says that s stands in the memory of whole.
