@@ -20,7 +20,7 @@ const (
 	// sessionTimeout is how long the group waits for a member that died before it gives its partitions away.
 	sessionTimeout = 15 * time.Second
 	// heartbeatInterval, where Config.Heartbeat is 0, is how soon a member hears that another has left or joined. kgo's 3 s would be most of a hand-over.
-	heartbeatInterval = 500 * time.Millisecond
+	heartbeatInterval = 600 * time.Millisecond
 	// handOverBound is how long a revocation waits for the work on the partitions to stop. What then still goes on is
 	// fenced by the next owner's session.
 	handOverBound = 5 * time.Second
