@@ -325,7 +325,7 @@ func TestATroubleStopsWhomItConcerns(t *testing.T) {
 				stops("the first window", f.resumeAt, c.first)
 				stops("the second window", g.resumeAt, c.second)
 				stops("all calls", p.org.weather.clearAt, c.all)
-				if trouble := p.board.current.Load().Orgs[""].Trouble; (trouble != "") != c.said {
+				if trouble := p.board.look().Orgs[""].Trouble; (trouble != "") != c.said {
 					t.Errorf("said: %q", trouble)
 				}
 			})

@@ -60,9 +60,9 @@ func (b *batch) chosen(list []*sighting, got collected, records []walk.Record) [
 	return list
 }
 
-// take is the transaction: events, quarantined records, a ledger entry for each, and the checkpoint. It leaves nothing but the counts: what
+// take is what goes into the transaction: events, quarantined records, and a ledger entry for each. It leaves nothing but the counts: what
 // is being committed is held once.
-func (b *batch) take(e encoder, cp schema.Checkpoint, now time.Time) iter.Seq[kafka.Record] {
+func (b *batch) take(e encoder, now time.Time) iter.Seq[kafka.Record] {
 	publish, quarantine := b.publish, b.quarantine
 	b.publish, b.quarantine = nil, nil
 	return func(yield func(kafka.Record) bool) {
@@ -80,7 +80,6 @@ func (b *batch) take(e encoder, cp schema.Checkpoint, now time.Time) iter.Seq[ka
 				return
 			}
 		}
-		yield(e.checkpoint(cp))
 	}
 }
 

@@ -215,7 +215,7 @@ func (p *poller) meet(ctx context.Context, cp schema.Checkpoint) error {
 			if err := p.settle(o); err != nil {
 				return err
 			}
-		case <-time.After(time.Until(soonest(now, p.org.weather.clearAt, p.nextHeartbeat))):
+		case <-time.After(time.Until(soonest(now, p.org.weather.clearAt, p.pulse.due(p.org.CorpID)))):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

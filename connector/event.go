@@ -138,9 +138,9 @@ func (e encoder) quarantinedAndEntry(s *sighting, now time.Time) (quarantined, e
 	return quarantined, e.entry(schema.QuarantinedKey(e.corpID, s.digest), s.digest, now)
 }
 
-// checkpoint is the checkpoint as a state record.
-func (e encoder) checkpoint(cp schema.Checkpoint) kafka.Record {
-	return kafka.Record{Topic: e.cluster.StateTopic, Key: schema.CheckpointKey(e.corpID), Value: cp.JSON()}
+// checkpointRecord is a checkpoint as a state record.
+func checkpointRecord(stateTopic, corpID string, cp schema.Checkpoint) kafka.Record {
+	return kafka.Record{Topic: stateTopic, Key: schema.CheckpointKey(corpID), Value: cp.JSON()}
 }
 
 func (e encoder) entry(stateKey, digest string, now time.Time) kafka.Record {

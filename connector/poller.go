@@ -8,19 +8,11 @@ import (
 	"time"
 
 	"departures/connector/dingtalk"
-	"departures/connector/kafka"
 	"departures/connector/walk"
 	"departures/schema"
 )
 
 const (
-	// heartbeat is how long a checkpoint may stay uncommitted while nobody leaves, before up to heartbeatSpread is added. Once
-	// a minute it tells consumers how far the topic is complete, and keeps Kafka from forgetting the transactional id.
-	heartbeat       = 50 * time.Second
-	heartbeatSpread = 8 * time.Second
-	// firstHeartbeat is how soon a session commits its checkpoint, if no window is walked whole before.
-	firstHeartbeat = 2 * time.Second
-
 	// pollJitter is the share of POLL_INTERVAL by which a poll comes earlier or later, so that many connectors do not meet at
 	// the full hour, where DingTalk's limit over all tenants is reached first.
 	pollJitter = 0.1
@@ -32,7 +24,7 @@ const (
 // poller walks one organisation's leave records within one Kafka session. Its checkpoint is no field: it goes in and comes out.
 type poller struct {
 	org     *organisation
-	session *kafka.Session
+	pulse   *pulse
 	encoder encoder
 	ledger  *walk.Ledger
 	limits  walk.Limits
@@ -46,16 +38,14 @@ type poller struct {
 	busy       bool         // a commit is under way
 	committing int          // how many records it holds
 
-	nextHeartbeat time.Time
-	nextPromise   time.Time
-	whole         bool // a window was walked whole in this session
-	beatNow       bool // a heartbeat is due whatever its time
-	quiet         bool // a window was walked, and it is not said
-	apart         bool // the clocks were found apart, and it was said
-	stuck         stuck
-	answeredAt    time.Time // when a page came last
-	catchUp       catchUp
-	freshPages    int // that fresh walks have had more than the others
+	nextPromise time.Time
+	whole       bool // a window was walked whole in this session
+	quiet       bool // a window was walked, and it is not said
+	apart       bool // the clocks were found apart, and it was said
+	stuck       stuck
+	answeredAt  time.Time // when a page came last
+	catchUp     catchUp
+	freshPages  int // that fresh walks have had more than the others
 }
 
 // organisation is one DingTalk organisation and what outlives a session of it: the client, with its token and rate limit, and how
@@ -71,8 +61,7 @@ func (p *poller) run(ctx context.Context, cp schema.Checkpoint) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer p.fetches.running.Wait()
 	defer cancel()
-	// Soon, but after a first window if that goes well: whoever restarts often shall not leave the topic without a checkpoint.
-	p.nextHeartbeat = time.Now().Add(firstHeartbeat)
+	p.pulse.offer(p.org.CorpID, cp)
 	p.show(cp)
 	p.warnOfGaps(cp)
 	if err := p.meet(ctx, cp); err != nil {
@@ -135,7 +124,8 @@ func (p *poller) step(cp schema.Checkpoint, pr walk.Progress, f *fetch) (schema.
 		p.ledger.Add(r.ID, r.Content)
 	}
 	if !p.whole {
-		p.whole, p.beatNow = true, true
+		p.whole = true
+		p.pulse.hurry(p.org.CorpID)
 	}
 	if p.batch.windows == 0 {
 		p.quiet = true
@@ -164,17 +154,17 @@ func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
 			p.quiet = false
 			p.walked(cp)
 		}
-		if !p.beatNow && time.Now().Before(p.nextHeartbeat) {
+		p.pulse.offer(p.org.CorpID, cp)
+		if time.Now().Before(p.pulse.due(p.org.CorpID)) {
 			return
 		}
 	}
 	b := p.batch
-	p.beatNow = false
 	p.busy, p.committing, p.batch = true, b.size(), batch{}
 	p.fetches.running.Go(func() {
 		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the
 		// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
-		err := p.session.Commit(ctx, b.take(p.encoder, cp, time.Now()))
+		err := p.pulse.commit(ctx, p.org.CorpID, cp, b.take(p.encoder, time.Now()))
 		p.committed <- outcome{b, cp, err}
 	})
 }
@@ -189,7 +179,6 @@ func (p *poller) settle(o outcome) error {
 		return sessionError{fmt.Errorf("commit of the checkpoint: %w", o.err)}
 	}
 	p.busy, p.committing = false, 0
-	p.beat()
 	if b.windows == 0 {
 		p.log.Debug("checkpoint committed", "high_water_mark", cp.HighWaterMark)
 		return nil
@@ -226,7 +215,7 @@ func (p *poller) await(ctx context.Context, pr walk.Progress, wake time.Time) (w
 // wake is when the loop has to look again although nothing has come: for a poll that falls due, for a fetch that was paused, for a
 // heartbeat. Now is when the loop began to look: whatever has fallen due since is still to come.
 func (p *poller) wake(now time.Time, pr walk.Progress, wait time.Duration) time.Time {
-	at := soonest(now, p.clock.opened.Add(pr.Due()), p.fetches.nextCall(now, p.org.weather.clearAt), p.nextHeartbeat, p.catchUp.sayAt())
+	at := soonest(now, p.clock.opened.Add(pr.Due()), p.fetches.nextCall(now, p.org.weather.clearAt), p.pulse.due(p.org.CorpID), p.catchUp.sayAt())
 	if wait > 0 {
 		at = soonest(now, at, now.Add(wait))
 	}
@@ -242,11 +231,6 @@ func soonest(now time.Time, times ...time.Time) time.Time {
 		}
 	}
 	return at
-}
-
-// beat sets the next heartbeat, after a commit.
-func (p *poller) beat() {
-	p.nextHeartbeat = time.Now().Add(heartbeat + rand.N(heartbeatSpread))
 }
 
 func (p *poller) now() walk.Clock { return p.clock.read(p.org.client.Now()) }

@@ -2,11 +2,13 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +26,9 @@ const (
 	openingGrace = 5 * time.Minute
 	restoreStep  = 100_000
 )
+
+// never is when the loop moves again of an organisation that stands still until the next start.
+const never = 100 * 365 * 24 * time.Hour
 
 // GCPercent is the GOGC that a program of this connector does well to set, where nobody has set another: half the default. The peak of a
 // backfill falls by a sixth, its CPU time rises by as much; below that CPU time rises faster than memory falls.
@@ -43,6 +48,7 @@ type Runner struct {
 	topics  kafka.Topics // once Kafka is prepared
 	orgs    []*organisation
 	board   *board
+	parked  atomic.Int64 // organisations that stand still until a person has looked after them
 	log     *slog.Logger
 }
 
@@ -65,6 +71,9 @@ func New(cfg Config, wire Wire, log *slog.Logger) (*Runner, error) {
 // calls of an app and not of an organisation, one rate limit for each app key.
 func OnWire(orgs []Org, wire Wire, log *slog.Logger) []Org {
 	limiters := map[string]*dingtalk.Limiter{}
+	if wire.DingTalk == nil {
+		wire.DingTalk = dingtalk.NewTransport()
+	}
 	on := slices.Clone(orgs)
 	for i := range on {
 		d := &on[i].DingTalk
@@ -78,7 +87,7 @@ func OnWire(orgs []Org, wire Wire, log *slog.Logger) []Org {
 
 // Status is a copy of what the connector says about itself at this moment.
 func (r *Runner) Status() Status {
-	s := *r.board.current.Load()
+	s := r.board.look()
 	if err := r.cluster.GroupError(); err != nil && s.Kafka == "" {
 		s.Kafka = fmt.Sprintf("no part in the consumer group: %v", err)
 	}
@@ -214,21 +223,45 @@ func (r *Runner) serve(ctx context.Context, partition int32, log *slog.Logger) e
 	}
 	defer session.Close()
 	log.Info("session open")
+	all, err := r.neighboursOf(ctx, states)
+	if err != nil {
+		return err
+	}
+	pulse := newPulse(session, r.cfg.Kafka.StateTopic)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, o := range orgs {
 		group.Go(func() error {
-			p := r.poller(o, session, states[o.CorpID].ledger, log)
-			cp, err := r.begin(ctx, p, states[o.CorpID].checkpoint)
-			if err != nil {
-				return err
+			p := r.poller(o, pulse, states[o.CorpID].ledger, log)
+			cp, err := r.begin(ctx, p, states[o.CorpID].checkpoint, all)
+			if err == nil {
+				err = p.run(ctx, cp)
 			}
-			return p.run(ctx, cp)
+			return r.park(ctx, o, err)
 		})
 	}
 	return group.Wait()
 }
 
-func (r *Runner) poller(o *organisation, session *kafka.Session, ledger *walk.Ledger, log *slog.Logger) *poller {
+// park lets an organisation stand still that a person has to look after, as long as there is another: nobody's leavers shall wait because
+// of another organisation's settings. It gives every other error at once.
+func (r *Runner) park(ctx context.Context, o *organisation, err error) error {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	defer r.parked.Add(-1)
+	if int(r.parked.Add(1)) == len(r.orgs) {
+		return err
+	}
+	r.log.Error("organisation refused; the others go on", "corp_id", o.CorpID, "err", err)
+	r.board.changeOrg(o.CorpID, func(s *OrgStatus) {
+		s.Trouble, s.MovesBefore = err.Error(), time.Now().Add(never)
+	})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (r *Runner) poller(o *organisation, pulse *pulse, ledger *walk.Ledger, log *slog.Logger) *poller {
 	limits := walk.Limits{
 		PollInterval:      r.cfg.PollInterval,
 		Overlap:           r.cfg.Overlap,
@@ -236,10 +269,10 @@ func (r *Runner) poller(o *organisation, session *kafka.Session, ledger *walk.Le
 		Lookback:          r.cfg.Lookback,
 		Endless:           !o.DingTalk.EndTime,
 	}
-	e := encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: session.Topics()}
+	e := encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: pulse.session.Topics()}
 	return &poller{
 		org:       o,
-		session:   session,
+		pulse:     pulse,
 		encoder:   e,
 		ledger:    ledger,
 		limits:    limits,
@@ -266,9 +299,7 @@ func (r *Runner) announce(partition int32) {
 
 // forget takes the organisations of a partition that is no longer ours off the status.
 func (r *Runner) forget(partition int32) {
-	r.board.change(func(s *Status) {
-		for _, o := range r.living(partition) {
-			delete(s.Orgs, o.CorpID)
-		}
-	})
+	for _, o := range r.living(partition) {
+		r.board.forget(o.CorpID)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"departures/connector/dingtalk"
 	"departures/connector/kafka"
 	"departures/schema"
 )
@@ -50,8 +51,12 @@ func (n neighbours) faults(cfg Config, o Org) (faults []string) {
 }
 
 // publishedBy is the corpId of another organisation that the same app published departures for, or empty. A checkpoint without a
-// ledger entry does not count: a first run with a mistyped corpId must not lock the app key out.
+// ledger entry does not count: a first run with a mistyped corpId must not lock the app key out. An app whose tokens name the
+// organisation serves many.
 func (n neighbours) publishedBy(o Org) string {
+	if o.DingTalk.Token == dingtalk.CorpToken {
+		return ""
+	}
 	for _, corpID := range slices.Sorted(maps.Keys(n.apps)) {
 		if corpID != o.CorpID && n.apps[corpID] == o.AppKeyDigest && n.published[corpID] {
 			return corpID

@@ -72,15 +72,17 @@ func unreadable(kind schema.Kind, corpID string, err error) error {
 
 // begin is the checkpoint that the organisation's walk goes on from. One that was never started gets its first checkpoint,
 // committed before DingTalk is asked anything: otherwise START=now would slide with every restart before the first success.
-func (r *Runner) begin(ctx context.Context, p *poller, found *schema.Checkpoint) (schema.Checkpoint, error) {
+func (r *Runner) begin(ctx context.Context, p *poller, found *schema.Checkpoint, all neighbours) (schema.Checkpoint, error) {
 	if found != nil {
 		return *found, nil
 	}
-	if err := r.mayBegin(ctx, p.org.Org); err != nil {
-		return schema.Checkpoint{}, err
+	if faults := all.faults(r.cfg, p.org.Org); len(faults) > 0 {
+		return schema.Checkpoint{}, &Refusal{Faults: faults}
 	}
 	cp := firstCheckpoint(p.org.Org, r.cfg.Start, time.Now())
-	if err := p.session.Commit(ctx, slices.Values([]kafka.Record{p.encoder.checkpoint(cp)})); err != nil {
+	p.pulse.offer(p.org.CorpID, cp)
+	p.pulse.hurry(p.org.CorpID)
+	if err := p.pulse.commit(ctx, p.org.CorpID, cp, slices.Values([]kafka.Record(nil))); err != nil {
 		return cp, sessionError{fmt.Errorf("commit of the first checkpoint: %w", err)}
 	}
 	p.log.Info("first checkpoint", "high_water_mark", cp.HighWaterMark)
@@ -92,16 +94,19 @@ func firstCheckpoint(o Org, start Start, now time.Time) schema.Checkpoint {
 	return schema.Checkpoint{HighWaterMark: at, ReconciledThrough: at, Floor: at, ObservedAt: now, AppKeyDigest: o.AppKeyDigest}
 }
 
-// mayBegin refuses a first checkpoint where none is wanted.
-func (r *Runner) mayBegin(ctx context.Context, o Org) error {
+// neighboursOf reads what the state topic holds of every organisation, once for all of a partition that have no checkpoint yet: with a first
+// ORGS_FILE hundreds begin at once. It reads nothing where all have one.
+func (r *Runner) neighboursOf(ctx context.Context, states restoring) (neighbours, error) {
 	all := newNeighbours()
-	if err := r.cluster.ReadState(ctx, nil, all.see); err != nil {
-		return sessionError{fmt.Errorf("look for the app's other checkpoints in %s: %w", r.cfg.Kafka.StateTopic, err)}
+	for _, s := range states {
+		if s.checkpoint == nil {
+			if err := r.cluster.ReadState(ctx, nil, all.see); err != nil {
+				return all, sessionError{fmt.Errorf("look for the apps' other checkpoints in %s: %w", r.cfg.Kafka.StateTopic, err)}
+			}
+			break
+		}
 	}
-	if faults := all.faults(r.cfg, o); len(faults) > 0 {
-		return &Refusal{Faults: faults}
-	}
-	return nil
+	return all, nil
 }
 
 // Init writes `meta` and a first checkpoint at START for every organisation that has none, and returns a line for each of what
@@ -145,9 +150,14 @@ func (r *Runner) initPartition(ctx context.Context, partition int32) (done []str
 		return nil, fmt.Errorf("session on state partition %d: %w", partition, err)
 	}
 	defer session.Close()
+	all, err := r.neighboursOf(ctx, states)
+	if err != nil {
+		return nil, err
+	}
+	pulse := newPulse(session, r.cfg.Kafka.StateTopic)
 	for _, o := range orgs {
 		state := states[o.CorpID]
-		cp, err := r.begin(ctx, r.poller(o, session, state.ledger, r.log), state.checkpoint)
+		cp, err := r.begin(ctx, r.poller(o, pulse, state.ledger, r.log), state.checkpoint, all)
 		if err != nil {
 			return done, err
 		}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"departures/schema"
@@ -88,31 +87,48 @@ func (s Status) Notes() (notes []string) {
 	return notes
 }
 
-// board is where the loops publish their status: writers replace the whole copy, readers never wait.
+// board is where the loops publish their status. With a thousand of them it is changed a thousand times a second, and looked at a few
+// times a minute: a look makes the copy.
 type board struct {
-	writing sync.Mutex
-	current atomic.Pointer[Status]
+	mu     sync.Mutex
+	status Status // without Orgs
+	orgs   map[string]*OrgStatus
 }
 
-func newBoard() *board {
-	b := &board{}
-	b.current.Store(&Status{Orgs: map[string]OrgStatus{}})
-	return b
+func newBoard() *board { return &board{orgs: map[string]*OrgStatus{}} }
+
+// look is the status of this moment.
+func (b *board) look() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.status
+	s.Orgs = make(map[string]OrgStatus, len(b.orgs))
+	for corpID, o := range b.orgs {
+		s.Orgs[corpID] = *o
+	}
+	return s
 }
 
 func (b *board) change(f func(*Status)) {
-	b.writing.Lock()
-	defer b.writing.Unlock()
-	next := *b.current.Load()
-	next.Orgs = maps.Clone(next.Orgs)
-	f(&next)
-	b.current.Store(&next)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.status)
 }
 
 func (b *board) changeOrg(corpID string, f func(*OrgStatus)) {
-	b.change(func(s *Status) {
-		o := s.Orgs[corpID]
-		f(&o)
-		s.Orgs[corpID] = o
-	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := b.orgs[corpID]
+	if o == nil {
+		o = &OrgStatus{}
+		b.orgs[corpID] = o
+	}
+	f(o)
+}
+
+// forget takes an organisation off.
+func (b *board) forget(corpID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.orgs, corpID)
 }

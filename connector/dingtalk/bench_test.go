@@ -65,7 +65,7 @@ func BenchmarkLoopback(b *testing.B) {
 	s := httptest.NewServer(&dingTalk{page: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }})
 	defer s.Close()
 	base, _ := url.Parse(s.URL)
-	transport := newTransport().(*http.Transport)
+	transport := NewTransport().(*http.Transport)
 	defer transport.CloseIdleConnections()
 	client := newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, transport })
 	b.ReportAllocs()

@@ -176,9 +176,9 @@ func (e networkError) Error() string {
 
 func (e networkError) Unwrap() error { return e.err }
 
-// newTransport is a transport like the standard library's default, but for its one host: of that it keeps every connection that
+// NewTransport is a transport like the standard library's default, for one client or for all: of a host it keeps every connection that
 // it may keep, where the default keeps two, and calls at the same time would dial again and again.
-func newTransport() http.RoundTripper {
+func NewTransport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxResponseHeaderBytes = maxHeader
 	t.MaxIdleConnsPerHost = t.MaxIdleConns

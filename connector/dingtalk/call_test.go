@@ -36,7 +36,7 @@ func onNetwork(t *testing.T, h http.Handler, change ...func(*Config)) (*Client, 
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.Start()
-	transport := newTransport().(*http.Transport)
+	transport := NewTransport().(*http.Transport)
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		s.CloseClientConnections()
@@ -295,7 +295,7 @@ func TestNetworkErrorsDoNotQuoteTheAnswer(t *testing.T) {
 				_, _ = io.WriteString(conn, answer)
 			}()
 			base, _ := url.Parse("http://" + l.Addr().String())
-			c := newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, newTransport() })
+			c := newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, NewTransport() })
 			err = c.CheckToken(t.Context())
 			_ = l.Close()
 			<-done
@@ -313,7 +313,7 @@ func TestNetworkErrorsDoNotQuoteTheAnswer(t *testing.T) {
 		}
 		_ = l.Close()
 		base, _ := url.Parse("http://" + l.Addr().String())
-		err = newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, newTransport() }).CheckToken(t.Context())
+		err = newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, NewTransport() }).CheckToken(t.Context())
 		if _, ok := errors.AsType[*net.OpError](err); !ok {
 			t.Errorf("got %v", err)
 		}

@@ -221,7 +221,7 @@ func TestCallsAtTheSameTimeKeepTheirConnections(t *testing.T) {
 	s.Start()
 	defer s.Close()
 	base, _ := url.Parse(s.URL)
-	transport := newTransport().(*http.Transport)
+	transport := NewTransport().(*http.Transport)
 	defer transport.CloseIdleConnections()
 	c := newClient(nil, func(c *Config) { c.BaseURL, c.Transport = base, transport })
 	for range 3 {

@@ -104,7 +104,7 @@ type Config struct {
 	Timeout time.Duration
 	// EndTime sends endTime. Without it DingTalk answers with everything from startTime on.
 	EndTime bool
-	// Transport carries the calls; nil: a clone of [http.DefaultTransport], which honours HTTPS_PROXY.
+	// Transport carries the calls; nil: one of its own, by [NewTransport], which honours HTTPS_PROXY.
 	Transport http.RoundTripper
 	// Log gets one debug line a call, and nothing else; nil: none.
 	Log *slog.Logger
@@ -138,7 +138,7 @@ func New(c Config) *Client {
 		c.Timeout = DefaultTimeout
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport()
+		c.Transport = NewTransport()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

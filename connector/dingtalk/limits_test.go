@@ -135,7 +135,7 @@ func TestAFloodOverHTTP2(t *testing.T) {
 			}})
 			s.EnableHTTP2 = true
 			s.StartTLS()
-			transport := newTransport().(*http.Transport)
+			transport := NewTransport().(*http.Transport)
 			transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 			t.Cleanup(func() {
 				transport.CloseIdleConnections()
@@ -207,7 +207,7 @@ func TestElementsWithoutNumberAreRefused(t *testing.T) {
 // call stands on it. The test must call wait at its end.
 func onPipe(timeout time.Duration, serve func(net.Conn)) (client *Client, wait func()) {
 	var serving sync.WaitGroup
-	transport := newTransport().(*http.Transport)
+	transport := NewTransport().(*http.Transport)
 	transport.Proxy = nil
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()

@@ -20,10 +20,13 @@ const (
 	// sessionTimeout is how long the group waits for a member that died before it gives its partitions away.
 	sessionTimeout = 15 * time.Second
 	// heartbeatInterval, where Config.Heartbeat is 0, is how soon a member hears that another has left or joined. kgo's 3 s would be most of a hand-over.
-	heartbeatInterval = 600 * time.Millisecond
+	heartbeatInterval = 750 * time.Millisecond
 	// handOverBound is how long a revocation waits for the work on the partitions to stop. What then still goes on is
 	// fenced by the next owner's session.
 	handOverBound = 5 * time.Second
+	// rebalanceTimeout is how long the group waits in a rebalance for a member that it still counts as living, and, kgo's 10 s more, how long
+	// a member waits for the answer. By kgo's minute a network that lost the answer would hold everybody up for as long.
+	rebalanceTimeout = 2 * handOverBound
 	// leaveBound bounds the goodbye to the group.
 	leaveBound = time.Second
 )
@@ -112,6 +115,7 @@ func (c *Cluster) join() (*member, error) {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),
+		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.HeartbeatInterval(cmp.Or(c.cfg.Heartbeat, heartbeatInterval)),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(m.onAssigned),

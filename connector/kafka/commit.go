@@ -98,6 +98,7 @@ func (s *Session) commit(ctx context.Context, records iter.Seq[Record]) error {
 		b.add(r, s.partition, now)
 	}
 	if len(b.records) == 0 {
+		s.slab = b
 		return nil
 	}
 	if err := s.transact(ctx, b.records); err != nil {

@@ -56,7 +56,7 @@ type Config struct {
 
 	Group      string        // consumer group that shares the state partitions among instances
 	InstanceID string        // not empty: a static member of the group
-	Heartbeat  time.Duration // from one heartbeat to the group to the next; 0: 600 ms
+	Heartbeat  time.Duration // from one heartbeat to the group to the next; 0: 750 ms
 	Instance   string        // host name and process id; stands in the session record, for people
 
 	EventsTopic     string
