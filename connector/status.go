@@ -65,6 +65,9 @@ func (s Status) Healthy(now time.Time) (reasons []string) {
 
 // Notes is what an operator should know although the connector does its work.
 func (s Status) Notes() (notes []string) {
+	if s.Joined && s.Kafka == "" && len(s.Orgs) == 0 {
+		notes = append(notes, "standing by: no organisation lives in the state partitions that the group gives this instance")
+	}
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {
 		o := s.Orgs[corpID]
 		if o.CatchUp != nil {

@@ -2,7 +2,7 @@
 //
 //	/healthz   200 while the loops move, else 503: restart me
 //	/readyz    200 while every organisation of ours had a window walked whole within three poll intervals, or we stand by; else
-//	           503 with the reason of each organisation in words. Gaps and clocks that are apart are noted in either case
+//	           503 with the reason of each organisation in words. That we stand by, gaps, and clocks that are apart are noted in either case
 package admin
 
 import (

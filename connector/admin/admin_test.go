@@ -30,7 +30,7 @@ func TestAnswers(t *testing.T) {
 		says       string
 	}{
 		{"all is well", "/readyz", of(well), http.StatusOK, "ready\n"},
-		{"a standby is ready", "/readyz", connector.Status{Joined: true}, http.StatusOK, "ready\n"},
+		{"a standby is ready", "/readyz", connector.Status{Joined: true}, http.StatusOK, "ready\nstanding by: "},
 		{"not yet in the group", "/readyz", connector.Status{}, http.StatusServiceUnavailable, "not ready\nstarting"},
 		{"no Kafka", "/readyz", connector.Status{Joined: true, Kafka: "no brokers"}, http.StatusServiceUnavailable, "no brokers"},
 		{"a walk that is late", "/readyz", of(late), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago"},
