@@ -48,8 +48,10 @@ type usage struct {
 	CPU     time.Duration // user and system
 	Peak    int64         // resident, in bytes
 	Mallocs uint64
-	Records int  // that it had to do with
-	Done    bool // its role has ended
+
+	Goroutines int
+	Records    int  // that it had to do with
+	Done       bool // its role has ended
 }
 
 // megabytes is the peak.
@@ -95,7 +97,7 @@ func tune() {
 func used() usage {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{At: time.Now(), CPU: cpu(), Peak: peak(), Mallocs: m.Mallocs}
+	return usage{At: time.Now(), CPU: cpu(), Peak: peak(), Mallocs: m.Mallocs, Goroutines: runtime.NumGoroutine()}
 }
 
 // cpu is the CPU time of this process, user and system.

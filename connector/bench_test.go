@@ -24,6 +24,7 @@ import (
 //	Latency          2 min   from a departure that shows to the event that can be read
 //	Poll             1 min   what a poll costs that finds nothing new
 //	Idle             80 s    what a minute costs in which nobody leaves
+//	Organisations    4 min   what a thousand organisations cost in one process
 //	Restore          20 s    from the start of the process to the first call for leave records
 //
 // With KAFKA_TEST_BROKERS they run on those brokers instead of on kfake; .ci/kafka/start starts one. With BENCH_PROFILE every

@@ -13,7 +13,6 @@ import (
 
 	"departures/connector/dingtalk"
 	"departures/connector/kafka"
-	"departures/schema"
 )
 
 const (
@@ -38,7 +37,7 @@ const (
 
 // Config is everything that can be set. It holds secrets and prints none of them.
 type Config struct {
-	Orgs  []Org        // one, for the time being
+	Orgs  []Org        // at least one; no two with the same corpId
 	Kafka kafka.Config // ready for kafka.New
 	Start Start
 
@@ -92,8 +91,8 @@ func (s Start) At(now time.Time) time.Time {
 	return s.time.UTC().Truncate(time.Second)
 }
 
-// ConfigError is an environment that cannot be used. Each text names the variable, what is wrong and what to do; none holds
-// the value of a variable.
+// ConfigError is an environment that cannot be used. Each text names the variable, or the line of ORGS_FILE, what is wrong
+// and what to do; none holds a value.
 type ConfigError struct {
 	Faults   []string
 	Warnings []string // likely misspellings are among them: they may explain a fault
@@ -114,7 +113,7 @@ func LoadConfig() (Config, error) {
 	e, i := readEnvironment(), &inspection{}
 	// The order is that of the table: it is also the order of the faults.
 	c := Config{
-		Orgs:              []Org{i.org(e)},
+		Orgs:              i.orgs(e),
 		Kafka:             i.kafka(e),
 		Start:             i.start(e.Start, time.Now()),
 		PollInterval:      i.duration(e.PollInterval, leastDuration, mostInterval),
@@ -122,6 +121,7 @@ func LoadConfig() (Config, error) {
 		ReconcileInterval: i.durationOrZero(e.ReconcileInterval, leastDuration),
 		Lookback:          i.duration(e.Lookback, leastDuration, mostLookback),
 	}
+	i.affordable(c.Orgs, c.PollInterval)
 	c.Kafka.Encoding = i.encoding(e)
 	c.Privacy = i.privacy(e)
 	c.HTTPAddr = i.listenAddress(e.HTTPAddr)
@@ -136,30 +136,6 @@ func LoadConfig() (Config, error) {
 }
 
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-
-// org is the organisation that the DINGTALK_ variables describe.
-func (i *inspection) org(e environment) Org {
-	o := Org{
-		DingTalk: dingtalk.Config{
-			BaseURL: i.baseURL(e.BaseURL),
-			CorpID:  i.identifier(e.CorpID, "/"), // a "/" ends the corpId in every key
-			AppKey:  i.identifier(e.AppKey, ""),
-			Secret:  i.rereadSecret(e.AppSecret, e.AppSecretFile),
-			Rate:    i.rate(e.Rate),
-			Timeout: i.duration(e.Timeout, leastTimeout, mostTimeout),
-		},
-	}
-	if i.word(e.Token, "app", "corp") == "corp" {
-		o.DingTalk.Token = dingtalk.CorpToken
-	}
-	o.DingTalk.EndTime = i.word(e.EndTime, "always", "never") == "always"
-	if e.OrgsFile.given() {
-		i.fault(e.OrgsFile, "is not yet available in this version", "unset it and describe one organisation with the DINGTALK_ variables")
-	}
-	o.CorpID = o.DingTalk.CorpID
-	o.AppKeyDigest = schema.Digest([]byte(o.DingTalk.AppKey))
-	return o
-}
 
 func (i *inspection) baseURL(s setting) *url.URL {
 	const remedy = "give scheme and host alone, such as https://api.dingtalk.io"

@@ -19,7 +19,8 @@ import (
 // That is why each field is a setting: envconfig itself stops at the first value that it cannot convert, and prints it.
 // There is no prefix, and so no fall-back to a name without it.
 //
-// The tag need says that a variable has to be set, in place of envconfig's required, which an empty value satisfies.
+// The tag need says that a variable has to be set, in place of envconfig's required, which an empty value satisfies. The first three of
+// them may also stand in the file that ORGS_FILE names.
 type environment struct {
 	BaseURL       setting `envconfig:"DINGTALK_BASE_URL" default:"https://api.dingtalk.io" desc:"token and data calls use the same host; redirects are refused, HTTPS_PROXY is honoured"`
 	CorpID        setting `envconfig:"DINGTALK_CORP_ID" need:"required" desc:"names the organisation; part of every key"`
@@ -30,7 +31,7 @@ type environment struct {
 	Timeout       setting `envconfig:"DINGTALK_TIMEOUT" default:"30s" desc:"per call; at most 1h"`
 	Token         setting `envconfig:"DINGTALK_TOKEN" default:"app" desc:"app (/v1.0/oauth2/accessToken) or corp (/v1.0/oauth2/{corpId}/token)"`
 	EndTime       setting `envconfig:"DINGTALK_END_TIME" default:"always" desc:"whether endTime is sent: always; or never, where DingTalk refuses it (then at most 200,000 records after the mark)"`
-	OrgsFile      setting `envconfig:"ORGS_FILE" desc:"many organisations; not yet available in this version"`
+	OrgsFile      setting `envconfig:"ORGS_FILE" desc:"a YAML list of many organisations, in place of DINGTALK_CORP_ID, DINGTALK_APP_KEY and DINGTALK_APP_SECRET (see Many organisations)"`
 
 	Brokers      setting `envconfig:"KAFKA_BROKERS" need:"required" desc:"host:port, comma separated"`
 	TLS          setting `envconfig:"KAFKA_TLS" desc:"true: speak TLS to the brokers"`
@@ -89,11 +90,12 @@ func Variables() []Variable {
 	return all
 }
 
-// setting is one variable as it was found. Its value may be a secret, whatever its name: somebody will paste one into the
+// setting is one variable, or one line of ORGS_FILE, as it was found. Its value may be a secret, whatever its name: somebody will paste one into the
 // wrong line. So a setting prints its name only.
 type setting struct {
-	name  string
-	value string
+	name    string
+	value   string
+	faulted bool // it was refused: it has no value and is not missed
 }
 
 // Set takes the value as it stands. It is what envconfig calls.
@@ -129,6 +131,34 @@ func readEnvironment() environment {
 		}
 	}
 	return e
+}
+
+// ofOrg is the settings of one organisation, by their names in ORGS_FILE.
+func (e *environment) ofOrg() map[string]*setting {
+	settings := map[string]*setting{}
+	v := reflect.ValueOf(e).Elem()
+	for i := range v.NumField() {
+		if name, ours := orgSetting(v.Type().Field(i).Tag.Get("envconfig")); ours {
+			settings[name] = v.Field(i).Addr().Interface().(*setting)
+		}
+	}
+	return settings
+}
+
+// orgSetting is the name that a variable has in ORGS_FILE, if it describes an organisation.
+func orgSetting(variable string) (name string, ours bool) {
+	name, ours = strings.CutPrefix(variable, "DINGTALK_")
+	return strings.ToLower(name), ours
+}
+
+// orgSettings is what an organisation may be told in the file, in the order of the README's table.
+func orgSettings() (names []string) {
+	for _, v := range Variables() {
+		if name, ours := orgSetting(v.Name); ours && name != "app_secret" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // maxSettingFile bounds a file that a variable names, in bytes: a bundle of certificates has some 250,000.
@@ -194,7 +224,7 @@ func (i *inspection) misspelt(environ []string) {
 			continue
 		}
 		upper := strings.ToUpper(name)
-		near := slices.MinFunc(known, func(a, b string) int { return edits(upper, a) - edits(upper, b) })
+		near := nearest(upper, known)
 		shown := setting{name: printable(name)}
 		switch {
 		case strings.HasPrefix(upper, "DINGTALK_"):
@@ -203,6 +233,11 @@ func (i *inspection) misspelt(environ []string) {
 			i.warn(shown, "is no variable of this program and has no effect", "did you mean "+near+"?")
 		}
 	}
+}
+
+// nearest is the first of the known names that the fewest edits make of name.
+func nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
 }
 
 // tolerated is how many edits away from the name another still looks like it: in a short name two edits make another word.

@@ -30,7 +30,7 @@ func (i *inspection) warn(s setting, wrong, remedy string) {
 }
 
 func (i *inspection) required(s setting, remedy string) bool {
-	if !s.given() {
+	if !s.given() && !s.faulted {
 		i.fault(s, "is not set", remedy)
 	}
 	return s.given()

@@ -40,7 +40,7 @@ func (n neighbours) see(_ int32, key string, value []byte) error {
 // under another corpId, which is a mistyped corpId and would publish everything again under other keys.
 func (n neighbours) faults(cfg Config, o Org) (faults []string) {
 	if other := n.publishedBy(o); other != "" {
-		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s, but the same DINGTALK_APP_KEY already publishes as organisation %s: correct DINGTALK_CORP_ID, or use an app of that organisation, or another STATE_TOPIC and EVENTS_TOPIC",
+		faults = append(faults, fmt.Sprintf("organisation %s has no checkpoint in %s, but the same app key already publishes as organisation %s: correct DINGTALK_CORP_ID (in ORGS_FILE corp_id), or use an app of that organisation, or another STATE_TOPIC and EVENTS_TOPIC",
 			o.CorpID, cfg.Kafka.StateTopic, other))
 	}
 	if cfg.Start.IsZero() {

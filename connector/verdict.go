@@ -34,7 +34,7 @@ var (
 	quota       = &ruling{name: "monthly quota used up", pause: time.Hour, most: time.Hour, fix: "buy calls for the organisation, or wait for the next month"}
 	deadToken   = &ruling{name: "token refused", pause: time.Second, most: 5 * time.Minute, fix: "if it lasts: check in DingTalk's console that the app is enabled for the organisation"}
 	noToken     = &ruling{name: "token not seen", pause: time.Second, most: 5 * time.Minute, fix: "check whether a proxy on the way takes the header x-acs-dingtalk-access-token out"}
-	credentials = &ruling{name: "credentials refused", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
+	credentials = &ruling{name: "credentials refused", pause: 5 * time.Minute, most: 5 * time.Minute, fix: "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET (in ORGS_FILE app_key and app_secret_file), and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where the app lives"}
 	permission  = &ruling{name: "permission missing", pause: time.Minute, most: 5 * time.Minute, fix: "grant the app the permission Contact.Common.Read in DingTalk's console"}
 	whiteList   = &ruling{name: "IP address not on the white list", pause: time.Minute, most: 5 * time.Minute, fix: "add this host's public address to the app's server IP list in DingTalk's console"}
 	badRequest  = &ruling{name: "window refused", pause: time.Second, most: time.Minute, alone: true, fix: "if it lasts: DingTalk may refuse endTime for this organisation, then set DINGTALK_END_TIME=never; or this host's clock is wrong"}
@@ -167,7 +167,7 @@ func (r *ruling) fixFor(err error) string {
 	case answered && r == whiteList && answer.Address != "":
 		return "add " + answer.Address + ", which is how DingTalk sees this host, to the app's server IP list in DingTalk's console"
 	case answered && r == transient && answer.OfCorp && answer.Code == "unknownError":
-		return "if it lasts: DingTalk may not know the organisation: check DINGTALK_CORP_ID, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where it lives"
+		return "if it lasts: DingTalk may not know the organisation: check DINGTALK_CORP_ID (in ORGS_FILE corp_id), and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io) is the one where it lives"
 	case answered && r == transient && (answer.Status == http.StatusNotFound || answer.Status/100 == 3):
 		return "if it lasts: check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
 	case errors.As(err, &name):

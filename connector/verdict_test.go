@@ -26,7 +26,7 @@ const (
 	walkBegunAgain = "walk begun again"
 
 	checkApp     = "check in DingTalk's console that the app is enabled"
-	checkSecret  = "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET, and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io)"
+	checkSecret  = "check DINGTALK_APP_KEY and DINGTALK_APP_SECRET (in ORGS_FILE app_key and app_secret_file), and that DINGTALK_BASE_URL (api.dingtalk.com or api.dingtalk.io)"
 	checkBase    = "check that DINGTALK_BASE_URL is https://api.dingtalk.com or https://api.dingtalk.io"
 	checkEndTime = "set DINGTALK_END_TIME=never"
 	grantScope   = "Contact.Common.Read"

@@ -23,8 +23,9 @@ const (
 	interrupted = "the check was interrupted before this was known"
 )
 
-// checkDingTalk asks one organisation's DingTalk. Each question needs the answer to the one before it.
-func checkDingTalk(ctx context.Context, o connector.Org) Section {
+// checkDingTalk asks one organisation's DingTalk. Each question needs the answer to the one before it. Where the same app was asked much for
+// another organisation, like, it is asked little.
+func checkDingTalk(ctx context.Context, o connector.Org, like string) Section {
 	s := Section{Title: fmt.Sprintf("DingTalk: organisation %s at %s", o.CorpID, o.DingTalk.BaseURL)}
 	client := dingtalk.New(o.DingTalk)
 	var seen connection
@@ -39,7 +40,11 @@ func checkDingTalk(ctx context.Context, o connector.Org) Section {
 	s.add("access token", Fine, "DingTalk gives the app one")
 	now := s.clock(client)
 	s.corpID(ctx, o)
-	if s.leaveRecords(ctx, client, now) {
+	switch {
+	case !s.leaveRecords(ctx, client, now):
+	case like != "":
+		s.add("behaviour", Fine, "looked at with organisation %s, which has the same app", like)
+	default:
 		s.behaviour(ctx, client, now, o.DingTalk.EndTime)
 	}
 	return s
@@ -85,9 +90,9 @@ func (s *Section) corpID(ctx context.Context, o connector.Org) {
 	case ctx.Err() != nil:
 		s.add(subject, Fault, interrupted)
 	case refused && refusal.Code == "unknownError" && refusal.Status == http.StatusInternalServerError:
-		s.add(subject, Fault, "DingTalk answers as it does to a corp id that is not the app's (%v): correct DINGTALK_CORP_ID; it is part of every event's key", err)
+		s.add(subject, Fault, "DingTalk answers as it does to a corp id that is not the app's (%v): correct DINGTALK_CORP_ID (in ORGS_FILE corp_id); it is part of every event's key", err)
 	default:
-		s.add(subject, Warning, "cannot be told (%v): make sure that DINGTALK_CORP_ID is the organisation's; it is part of every event's key", err)
+		s.add(subject, Warning, "cannot be told (%v): make sure that DINGTALK_CORP_ID (in ORGS_FILE corp_id) is the organisation's; it is part of every event's key", err)
 	}
 }
 

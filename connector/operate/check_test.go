@@ -33,8 +33,9 @@ const (
 
 // rig is one organisation with its simulated DingTalk, and topics of its own.
 type rig struct {
-	sim *dingtalktest.Server
-	cfg connector.Config
+	sim  *dingtalktest.Server
+	cfg  connector.Config
+	wire connector.Wire
 }
 
 // newRig is a company that somebody left every hour of the last five days.
@@ -71,15 +72,23 @@ func emptyRig(t *testing.T) *rig {
 		},
 	}
 	r.sim.Set(func(s *dingtalktest.Switches) { s.QPS = -1 })
+	r.wire.DingTalk = r.sim.Transport()
 	return r
 }
 
 // check is the report as it is printed, its blanks and line ends squeezed, and the count of its faults and warnings.
 func (r *rig) check(t *testing.T) (text string, faults, warnings int) {
 	t.Helper()
+	text, faults, warnings = r.printed(t)
+	return strings.Join(strings.Fields(text), " "), faults, warnings
+}
+
+// printed is the report as it is printed.
+func (r *rig) printed(t *testing.T) (text string, faults, warnings int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
+	report := operate.Check(ctx, r.cfg, r.wire, slog.New(slog.DiscardHandler))
 	var b bytes.Buffer
 	if err := report.Write(&b); err != nil {
 		t.Fatal(err)
@@ -89,7 +98,7 @@ func (r *rig) check(t *testing.T) (text string, faults, warnings int) {
 			t.Errorf("I8: %s is reported", canary)
 		}
 	}
-	return strings.Join(strings.Fields(b.String()), " "), report.Count(operate.Fault), report.Count(operate.Warning)
+	return b.String(), report.Count(operate.Fault), report.Count(operate.Warning)
 }
 
 // TestWhatIsFoundAtDingTalk has one thing out of the ordinary at a time.
@@ -277,6 +286,11 @@ func TestWhereTheOrganisationsStand(t *testing.T) {
 // commit writes state as a run would.
 func (r *rig) commit(t *testing.T, records ...kafka.Record) {
 	t.Helper()
+	r.commitFor(t, "dingtest", records...)
+}
+
+func (r *rig) commitFor(t *testing.T, corpID string, records ...kafka.Record) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cluster, err := kafka.New(r.cfg.Kafka)
@@ -286,7 +300,7 @@ func (r *rig) commit(t *testing.T, records ...kafka.Record) {
 	if _, err := cluster.Prepare(ctx); err != nil {
 		t.Fatal(err)
 	}
-	session, err := cluster.Open(ctx, cluster.Partition("dingtest"), func(string, []byte) error { return nil })
+	session, err := cluster.Open(ctx, cluster.Partition(corpID), func(string, []byte) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +316,7 @@ func TestACheckThatIsEndedSaysSo(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	report := operate.Check(ctx, r.cfg, connector.Wire{DingTalk: r.sim.Transport()}, slog.New(slog.DiscardHandler))
+	report := operate.Check(ctx, r.cfg, r.wire, slog.New(slog.DiscardHandler))
 	var b bytes.Buffer
 	if err := report.Write(&b); err != nil || report.Count(operate.Fault) < 2 || !strings.Contains(b.String(), "interrupted") {
 		t.Errorf("%v\n%s", err, b.String())

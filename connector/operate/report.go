@@ -27,7 +27,7 @@ const (
 // labels are the levels as they stand in a report: a fault has to be found at a glance.
 var labels = map[Level]string{Fine: "ok", Warning: "warning", Fault: "FAULT"}
 
-// Section is what was found at one neighbour.
+// Section is what was found at one neighbour: at DingTalk for one organisation, or for many.
 type Section struct {
 	Title    string
 	Findings []Finding
@@ -73,10 +73,11 @@ func (r Report) Write(w io.Writer) error {
 const lineWidth = 110
 
 func writeFinding(w io.Writer, f Finding) {
-	const margin = "           "
-	line := fmt.Sprintf("  %-7s  %s:", labels[f.Level], f.Subject)
-	for word := range strings.FieldsSeq(f.Text) {
-		if len(line)+1+len(word) > lineWidth && line != margin {
+	const margin = "          "
+	label := fmt.Sprintf("  %-7s ", labels[f.Level])
+	line := label
+	for word := range strings.FieldsSeq(f.Subject + ": " + f.Text) {
+		if len(line)+1+len(word) > lineWidth && line != margin && line != label {
 			fmt.Fprintln(w, line)
 			line = margin
 		}
@@ -90,7 +91,7 @@ func writeTraits(w io.Writer, traits []dingtalk.Trait) {
 	if len(traits) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  What no document says, and this organisation shows (worth a report to the makers of departures):\n\n")
+	fmt.Fprintf(w, "\n  What no document says, and DingTalk shows here (worth a report to the makers of departures):\n\n")
 	fmt.Fprintf(w, "  %-22s  %-10s  %s\n", "switch", "seen", "how")
 	var flags []string
 	for _, t := range traits {
