@@ -20,8 +20,9 @@ const (
 	heartbeatSpread = 8 * time.Second
 	// firstHeartbeat is how soon a session commits its checkpoint, if no window is walked whole before.
 	firstHeartbeat = 2 * time.Second
-	// heartbeatCompany is how much earlier than it is due a checkpoint goes with the transaction of another organisation.
-	heartbeatCompany = heartbeat / 2
+	// heartbeatCompany is how much earlier than it is due a checkpoint goes with the transaction of another organisation: by more than half
+	// of the longest interval, or two groups of organisations could keep apart for ever.
+	heartbeatCompany = 30 * time.Second
 )
 
 // pulse commits for the organisations of one session. Whatever transaction is made takes along the checkpoints of the others that are

@@ -29,7 +29,7 @@ const (
 func TestKilledWhileCatchingUp(t *testing.T) {
 	t.Parallel()
 	kills := howOften(100, 20, 10)
-	killOften(t, max(1, kills/lives), kills, func(r *rig, draw *rand.Rand, kills int) {
+	killOften(t, max(1, kills/lives), kills, unhurriedBrokers, func(r *rig, draw *rand.Rand, kills int) {
 		r.catchesUpFrom(time.Now().Add(-weeks * week))
 		r.sim.Set(func(s *dingtalktest.Switches) { s.Order = dingtalktest.Descending })
 		r.sim.Leave(history(r.floor)...)

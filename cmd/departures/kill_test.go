@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"departures/connector/kafka/kafkatest"
@@ -26,15 +27,18 @@ func TestKilledAtRandom(t *testing.T) {
 	if kafkatest.Real() {
 		organisations = 5
 	}
-	killOften(t, organisations, howOften(300, 50, 30), func(r *rig, draw *rand.Rand, kills int) {
-		r.env["OVERLAP"] = "10s" // so that a poll does not show all of the test again
-		r.leave(60, "before")
-		stopLeaving := r.peopleLeave(20 * time.Millisecond)
-		defer stopLeaving()
-		last := r.killRepeatedly(draw, kills, (*rig).atAnyMoment)
-		stopLeaving()
-		r.settle(last)
-	})
+	killOften(t, organisations, howOften(300, 50, 30), unhurriedBrokers, (*rig).killedAtRandom)
+}
+
+// killedAtRandom is the lives of one organisation.
+func (r *rig) killedAtRandom(draw *rand.Rand, kills int) {
+	r.env["OVERLAP"] = "10s" // so that a poll does not show all of the test again
+	r.leave(60, "before")
+	stopLeaving := r.peopleLeave(20 * time.Millisecond)
+	defer stopLeaving()
+	last := r.killRepeatedly(draw, kills, (*rig).atAnyMoment)
+	stopLeaving()
+	r.settle(last)
 }
 
 // howOften is how often to kill: as the flag says, or else as an ordinary run, one on a real broker or a short one asks for.
@@ -52,7 +56,9 @@ func howOften(ordinary, realBroker, short int) int {
 
 // killOften shares kills out among organisations, side by side. An organisation's lives end with an instance that has settled: it stops,
 // and the whole guarantee holds.
-func killOften(t *testing.T, organisations, kills int, lives func(r *rig, draw *rand.Rand, kills int)) {
+func killOften(
+	t *testing.T, organisations, kills int, brokers func(*testing.T) []string, lives func(r *rig, draw *rand.Rand, kills int),
+) {
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -75,7 +81,7 @@ func killOften(t *testing.T, organisations, kills int, lives func(r *rig, draw *
 			if n < kills%organisations {
 				share++
 			}
-			r := newRig(t, unhurriedBrokers(t))
+			r := newRig(t, brokers(t))
 			r.env["KAFKA_INSTANCE_ID"] = "pod-0"
 			lives(r, rand.New(rand.NewPCG(seed, uint64(n))), share)
 			last := r.processes[len(r.processes)-1]
@@ -95,7 +101,11 @@ func unhurriedBrokers(t *testing.T) []string {
 	if kafkatest.Real() {
 		return kafkatest.Brokers(t)
 	}
-	c := kafkatest.Fake(t, "")
+	return unhurried(kafkatest.Fake(t, ""))
+}
+
+// unhurried makes an embedded broker take its time, and gives its addresses.
+func unhurried(c *kfake.Cluster) []string {
 	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.Produce, kmsg.EndTxn} {
 		c.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
 			c.KeepControl()

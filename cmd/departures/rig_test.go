@@ -39,6 +39,8 @@ type rig struct {
 	topics    promisetest.Topics
 	floor     time.Time
 	env       map[string]string
+	secured   *kafkatest.Secured // nil: the program needs no login, and may do everything
+	granted   map[kafkatest.Names]bool
 	dataCalls atomic.Int64
 	processes []*process
 }
@@ -56,6 +58,7 @@ func newRig(t testing.TB, brokers []string) *rig {
 			Quarantine: kafkatest.Name(t, "quarantine"),
 			State:      kafkatest.Name(t, "state"),
 		},
+		secured: kafkatest.SecuredSide(t, brokers), granted: map[kafkatest.Names]bool{},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if strings.HasSuffix(q.URL.Path, "/empLeaveRecords") {
@@ -74,6 +77,9 @@ func newRig(t testing.TB, brokers []string) *rig {
 		"EVENTS_TOPIC": r.topics.Events, "STATE_TOPIC": r.topics.State, "QUARANTINE_TOPIC": r.topics.Quarantine,
 		"START": r.floor.Format(time.RFC3339), "POLL_INTERVAL": "1s", "HTTP_ADDR": "127.0.0.1:0", "LOG_LEVEL": "debug",
 	}
+	if r.secured != nil {
+		maps.Copy(r.env, r.secured.Env)
+	}
 	t.Cleanup(r.nothingPrivateWasSaid)
 	return r
 }
@@ -86,6 +92,7 @@ func (r *rig) start(verb string, changes ...string) *process {
 		name, value, _ := strings.Cut(c, "=")
 		env[name] = value
 	}
+	r.grant(env)
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if env[name] != "" {
@@ -95,6 +102,16 @@ func (r *rig) start(verb string, changes ...string) *process {
 	p := launch(r.t, strings.Fields(verb), list)
 	r.processes = append(r.processes, p)
 	return p
+}
+
+// grant gives the program on the secured side the documented rights to what its environment names, once.
+func (r *rig) grant(env map[string]string) {
+	r.t.Helper()
+	names := kafkatest.Names{Events: env["EVENTS_TOPIC"], Quarantine: env["QUARANTINE_TOPIC"], State: env["STATE_TOPIC"], Group: env["GROUP"]}
+	if r.secured != nil && !r.granted[names] {
+		r.granted[names] = true
+		r.secured.Grant(r.t, kafkatest.Rights(names)...)
+	}
 }
 
 // leave lets n people leave, just now.
@@ -156,10 +173,14 @@ func (r *rig) check() *promisetest.Account {
 
 // nothingPrivateWasSaid is I8.
 func (r *rig) nothingPrivateWasSaid() {
+	canaries := []string{
+		canarySecret, canaryPassword, canaryName, canaryMobile, canaryUser, dingtalktest.TokenMark, dingtalktest.PageTokenMark,
+	}
+	if r.secured != nil {
+		canaries = append(canaries, r.secured.Password)
+	}
 	for _, p := range r.processes {
-		for _, canary := range []string{
-			canarySecret, canaryPassword, canaryName, canaryMobile, canaryUser, dingtalktest.TokenMark, dingtalktest.PageTokenMark,
-		} {
+		for _, canary := range canaries {
 			if p.stdout.contains(canary) || p.stderr.contains(canary) || p.pages.contains(canary) {
 				r.t.Errorf("I8: %s was said\n%s", canary, p.tail())
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -24,9 +25,12 @@ const (
 	// handOverBound is how long a revocation waits for the work on the partitions to stop. What then still goes on is
 	// fenced by the next owner's session.
 	handOverBound = 5 * time.Second
-	// rebalanceTimeout is how long the group waits in a rebalance for a member that it still counts as living, and, kgo's 10 s more, how long
-	// a member waits for the answer. By kgo's minute a network that lost the answer would hold everybody up for as long.
-	rebalanceTimeout = 2 * handOverBound
+	// rebalanceTimeout is how long the group waits in a rebalance for a member that it still counts as living, such as one whose answer
+	// was lost, and, kgo's 10 s more, how long a member waits for the answer. By kgo's minute a rough network would hold everybody up for as long.
+	rebalanceTimeout = handOverBound
+	// groupPause is between two attempts to take part in a group that cannot be had. kgo's own grows to 5 s, by all failures since
+	// the last rebalance, however long ago, and nothing is published meanwhile.
+	groupPause = 500 * time.Millisecond
 	// leaveBound bounds the goodbye to the group.
 	leaveBound = time.Second
 )
@@ -117,6 +121,7 @@ func (c *Cluster) join() (*member, error) {
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.HeartbeatInterval(cmp.Or(c.cfg.Heartbeat, heartbeatInterval)),
+		kgo.RetryBackoffFn(func(int) time.Duration { return groupPause + rand.N(groupPause) }),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.OnPartitionsRevoked(m.onRevoked),

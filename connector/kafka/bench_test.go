@@ -39,7 +39,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 
 // config is a configuration whose names no other test uses.
 func config(t testing.TB, brokers []string) Config {
-	return Config{
+	cfg := Config{
 		Brokers: brokers, Group: kafkatest.Name(t, "departures"), Instance: t.Name(), CreateTopics: true, Encoding: "json",
 		EventsTopic:     kafkatest.Name(t, "employee-left"),
 		StateTopic:      kafkatest.Name(t, "employee-left-state"),
@@ -47,6 +47,12 @@ func config(t testing.TB, brokers []string) Config {
 		PartitionKey:    schema.PartitionKey,
 		Log:             new(testLog).logger(),
 	}
+	if s := kafkatest.SecuredSide(t, brokers); s != nil {
+		cfg.Brokers, cfg.Dial = s.Brokers, kafkatest.Dial
+		cfg.Mechanism, cfg.Username, cfg.Password = s.Env["KAFKA_SASL_MECHANISM"], s.Env["KAFKA_SASL_USERNAME"], s.Password
+		s.Grant(t, kafkatest.Rights(kafkatest.Names{Events: cfg.EventsTopic, Quarantine: cfg.QuarantineTopic, State: cfg.StateTopic, Group: cfg.Group})...)
+	}
+	return cfg
 }
 
 // prepared is a cluster on its own topics, ready to be used.
@@ -117,7 +123,7 @@ func visibleState(t *testing.T, ctx context.Context, cfg Config) []string {
 func outsider(t testing.TB, cfg Config, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(cfg.Brokers...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.SeedBrokers(kafkatest.OpenSide(cfg.Brokers)...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(100 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -106,3 +107,29 @@ func (c *Cluster) failed(attempt string, err error) error {
 	}
 	return fmt.Errorf("kafka: %s: %w", attempt, err)
 }
+
+// unreached is what keeps every configured broker from being used, in the words of an inspection, which asks each of them by itself: to
+// a client most of it looks alike. When no time is left for that, it is what the client said.
+func (c *Cluster) unreached(ctx context.Context, err error) error {
+	err = c.failed("reach Kafka", err)
+	if ctx.Err() != nil || is[*Refusal](err) {
+		return err
+	}
+	i := &inspection{Cluster: c}
+	if i.brokers(ctx); len(i.texts(Fault)) == 0 {
+		return err // they answer by now
+	}
+	return &explained{"kafka: reach Kafka: " + strings.Join(i.texts(Fault), "; "), err}
+}
+
+// explained is an error in other words.
+type explained struct {
+	words string
+	error
+}
+
+// Error is the words.
+func (e *explained) Error() string { return e.words }
+
+// Unwrap gives the error.
+func (e *explained) Unwrap() error { return e.error }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -150,15 +151,17 @@ func (i *inspection) transactions(ctx context.Context, cl *client) error {
 // is 2 from Kafka 4.0 on (KIP-890), but for clusters that were upgraded and did not finalize it.
 func (i *inspection) judgeProtocol() {
 	finalized, supported := i.features("transaction.version")
+	may := fmt.Sprintf("the transactional ids %s-* may be used; transaction.version=%d", i.cfg.StateTopic, finalized)
 	switch {
 	case finalized >= 2:
-		i.fine("transactions", "the transactional ids %s-* may be used; transaction.version=%d", i.cfg.StateTopic, finalized)
+		i.fine("transactions", "%s", may)
 	case supported >= 2:
-		i.warn("transactions", "%s: finalize transaction.version=2 with kafka-features.sh upgrade --feature transaction.version=2", olderProtocol)
+		i.warn("transactions", "%s, %s: raise it with kafka-features.sh upgrade --feature transaction.version=2", may, olderProtocol)
 	default:
-		i.warn("transactions", "%s: use Kafka 4.0 or later", olderProtocol)
+		i.warn("transactions", "%s, %s: use Kafka 4.0 or later", may, olderProtocol)
 	}
 }
 
-// olderProtocol is what is weaker without transaction.version 2.
-const olderProtocol = "Kafka's older transaction protocol holds the promise but for rare faults inside the broker that KIP-890 mended"
+// olderProtocol is what is weaker below transaction.version 2: a request carries the epoch of its session, not of its transaction.
+const olderProtocol = "the older protocol: a request that the network or a broker holds back until the next transaction counts for that one, " +
+	"and a departure can then be lost or published twice (KIP-890)"

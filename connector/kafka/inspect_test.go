@@ -111,10 +111,10 @@ func TestInspectSaysWhichTransactionProtocol(t *testing.T) {
 	if resp, err := update.RequestWith(ctx, outsider(t, cfg)); err != nil || resp.ErrorCode != 0 {
 		t.Fatal(resp, err)
 	}
-	finds(t, inspected(t, ctx, cfg), "transactions", Warning, "KIP-890", "kafka-features.sh upgrade --feature transaction.version=2")
+	finds(t, inspected(t, ctx, cfg), "transactions", Warning, "transaction.version=1", "KIP-890", "kafka-features.sh upgrade --feature transaction.version=2")
 
 	cfg.Brokers = kafkatest.Fake(t, "", kfake.MaxVersions(kversion.V3_9_0())).ListenAddrs()
-	finds(t, inspected(t, ctx, cfg), "transactions", Warning, "KIP-890", "Kafka 4.0")
+	finds(t, inspected(t, ctx, cfg), "transactions", Warning, "transaction.version=0", "KIP-890", "Kafka 4.0")
 
 	cfg.Brokers = kafkatest.Fake(t, "", kfake.BrokerConfigs(map[string]string{"transaction.max.timeout.ms": "5000"})).ListenAddrs()
 	finds(t, inspected(t, ctx, cfg), "transactions", Fault, "transaction.max.timeout.ms", "45000", "raise it")

@@ -147,7 +147,7 @@ func (p *preparation) reach(ctx context.Context) error {
 	defer p.cl.bind(ctx)()
 	meta, err := p.adm.BrokerMetadata(ctx)
 	if err != nil {
-		return p.failed("reach Kafka", err)
+		return p.unreached(ctx, err)
 	}
 	if len(meta.Brokers) == 0 || meta.Controller < 0 {
 		return errors.New("kafka: reach Kafka: no controller yet")

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"departures/schema"
 )
@@ -32,6 +34,7 @@ type Session struct {
 	partition int32
 	topics    Topics          // with the limits as this session found them; constant once it is open
 	limits    map[string]*int // of topics, by the topic's name
+	older     atomic.Bool     // Kafka's older transaction protocol is spoken, or may be
 
 	own    schema.Session // our session record
 	before int64          // end offset of the partition before the fence: every newer session's barrier lies at or past it
@@ -64,6 +67,7 @@ func (c *Cluster) Open(ctx context.Context, partition int32, restore func(key st
 		turn: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.limits = c.limits(&s.topics)
+	s.older.Store(true)
 	s.turn <- struct{}{}
 	if err := s.open(ctx, restore); err != nil {
 		s.Close()
@@ -107,6 +111,7 @@ func (s *Session) fence(ctx context.Context) error {
 		kgo.RecordPartitioner(partitioner{s.cluster.cfg.StateTopic, s.cluster.cfg.PartitionKey}),
 		kgo.ProducerBatchMaxBytesFn(s.maxBatch),
 		kgo.ProducerBatchCompression(codec, kgo.NoCompression()),
+		kgo.RetryTimeoutFn(s.retryTimeout),
 	)
 	if err != nil {
 		return err
@@ -166,7 +171,20 @@ func (s *Session) raiseBarrier(ctx context.Context) error {
 		return fmt.Errorf("kafka: write the session record, state partition %d: acknowledged without an offset", s.partition)
 	}
 	s.mark = barrier[0].Offset
+	_, epoch, err := s.cl.ProducerID(ctx) // known already
+	s.older.Store(err != nil || epoch == s.own.Epoch)
 	return nil
+}
+
+// retryTimeout is for how long franz-go may ask for something again; 30 s is its own choice. The end of a transaction is asked for once
+// where all transactions of a session have one epoch (before transaction.version 2, KIP-890): an answer that never came may mean a
+// request that comes late, and there it would end the next transaction, half written as that is. So the outcome is unknown, the session
+// dead, and what comes late of its epoch is refused.
+func (s *Session) retryTimeout(key int16) time.Duration {
+	if kmsg.Key(key) == kmsg.EndTxn && s.older.Load() {
+		return time.Nanosecond
+	}
+	return 30 * time.Second
 }
 
 // settleMeta writes meta where the partition has none, in a transaction of its own and before the session can be used, so

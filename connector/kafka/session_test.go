@@ -157,7 +157,7 @@ func TestForeignTransactionStallsRestore(t *testing.T) {
 	ctx := within(t, 30*time.Second)
 	cfg := config(t, kafkatest.Brokers(t))
 	c := prepared(t, ctx, cfg)
-	id := kafkatest.Name(t, "somebody-else")
+	id := cfg.StateTopic + "-somebody-else" // with the prefix of those that the connector may see
 	foreign := outsider(t, cfg, kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err := foreign.BeginTransaction(); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,8 @@ func (w When) String() string {
 const holdBound = 10 * time.Second
 
 // Cutter is a network to brokers that can be cut at a chosen request, or frozen. The zero value passes everything on. It
-// reads Kafka's framing, so it has to stand where bytes are plain: inside TLS nothing is counted or cut.
+// reads Kafka's framing, so it has to stand where bytes are plain: inside TLS nothing is counted or cut. The TLS of a secured side it
+// makes itself.
 //
 // Every Kafka request is <size int32> <api key int16> <version int16> <correlation id int32> …, every answer <size int32>
 // <correlation id int32> …; correlation ids belong to their connection.
@@ -62,7 +63,7 @@ func (c *Cutter) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if down {
 		return nil, refused
 	}
-	inner, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	inner, err := Dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

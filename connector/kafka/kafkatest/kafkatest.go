@@ -1,5 +1,6 @@
 // Package kafkatest gives tests, and the demo, a Kafka to speak to: kfake in this process, or the real brokers that
-// KAFKA_TEST_BROKERS names, and a network in between that can be cut at a chosen request.
+// KAFKA_TEST_BROKERS names, with their secured side where KAFKA_TEST_SECURED says so, and a network in between that can be cut at a
+// chosen request.
 package kafkatest
 
 import (

@@ -26,7 +26,7 @@ const settlePause = 5 * time.Millisecond
 // open ones are not.
 func ReadCommitted(ctx context.Context, brokers []string, topic string, opts ...kgo.Opt) ([]*kgo.Record, error) {
 	cl, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(brokers...),
+		kgo.SeedBrokers(OpenSide(brokers)...),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
