@@ -21,7 +21,7 @@ var program string
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "seed of the random kills; 0 draws one")
-	killsFlag = flag.Int("kills", 0, "how often the program is killed at random; 0: as often as every change needs")
+	killsFlag = flag.Int("kills", 0, "how often the program is killed at random, or a broker; 0: as often as every change needs")
 )
 
 // TestMain builds the program, and runs more tests at once than there are cores, since they wait most of the time.
