@@ -161,6 +161,7 @@ func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
 	}
 	b := p.batch
 	p.busy, p.committing, p.batch = true, b.size(), batch{}
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.CommitSince = time.Now() })
 	p.fetches.running.Go(func() {
 		// Killed before this line takes effect, nothing of these windows exists and the same windows show it again; killed after it, the
 		// ledger names all of it. Killed within, Kafka has decided for one of the two and the next session reads which.
@@ -172,6 +173,7 @@ func (p *poller) commitIfDue(ctx context.Context, cp schema.Checkpoint) {
 // settle notes how a commit ended.
 func (p *poller) settle(o outcome) error {
 	b, cp := o.batch, o.checkpoint
+	p.board.changeOrg(p.org.CorpID, func(o *OrgStatus) { o.CommitSince = time.Time{} })
 	switch {
 	case o.err != nil && b.windows > 0:
 		return sessionError{fmt.Errorf("commit of %d events, window %s to %s: %w", b.events, b.start.Format(time.RFC3339), b.end.Format(time.RFC3339), o.err)}
@@ -248,7 +250,7 @@ func (p *poller) show(cp schema.Checkpoint) {
 		o.Checkpoint = cp
 		o.FreshWithin = 3 * p.limits.PollInterval
 		o.Trouble = p.org.weather.trouble
-		o.Stuck, o.ClocksApart, o.CatchUp = "", 0, nil
+		o.Stuck, o.ClocksApart, o.CatchUp, o.CommitSince = "", 0, nil, time.Time{}
 	})
 }
 

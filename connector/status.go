@@ -26,6 +26,7 @@ type OrgStatus struct {
 	CatchUp     *CatchUp          // nil when no history is being caught up with
 	Trouble     string            // what stands in the way and what to do about it, empty when nothing does
 	MovesBefore time.Time         // the loop promised to have moved by then
+	CommitSince time.Time         // when the commit under way was begun, zero when none is
 	Stuck       string            // the window that cannot be had while others can, empty when there is none
 	ClocksApart time.Duration     // how far DingTalk's clock is ahead of ours, zero while that is not worth a word
 }
@@ -48,9 +49,18 @@ func (s Status) Ready(now time.Time) (reasons []string) {
 		if !o.LastWindow.IsZero() {
 			reason = fmt.Sprintf("last window walked %s ago", now.Sub(o.LastWindow).Round(time.Second))
 		}
-		reasons = append(reasons, corpID+": "+reason+": "+cmp.Or(o.Trouble, "the next one is being walked"))
+		reasons = append(reasons, corpID+": "+reason+": "+cmp.Or(o.Trouble, o.waiting(now), "the next one is being walked"))
 	}
 	return reasons
+}
+
+// waiting says that a commit waits for Kafka, for replicas that are missing, say; empty while it takes no longer than usual.
+func (o OrgStatus) waiting(now time.Time) string {
+	const usual = 2 * time.Second
+	if took := now.Sub(o.CommitSince); !o.CommitSince.IsZero() && took > usual {
+		return fmt.Sprintf("a commit has been waiting for Kafka for %s", took.Round(time.Second))
+	}
+	return ""
 }
 
 // Healthy is which loops do not move; empty when all do.

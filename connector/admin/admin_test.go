@@ -22,6 +22,8 @@ func TestAnswers(t *testing.T) {
 	late.LastWindow = now.Add(-time.Hour)
 	troubled.LastWindow, troubled.Trouble = time.Time{}, "permission missing"
 	stuck.MovesBefore = now.Add(-time.Minute)
+	waiting := late
+	waiting.CommitSince = now.Add(-20 * time.Second)
 	gap.Checkpoint.Gaps = []schema.Gap{{Start: now.AddDate(-2, 0, 0), End: now.AddDate(-1, 0, 0)}}
 	for _, c := range []struct {
 		name, path string
@@ -34,6 +36,7 @@ func TestAnswers(t *testing.T) {
 		{"not yet in the group", "/readyz", connector.Status{}, http.StatusServiceUnavailable, "not ready\nstarting"},
 		{"no Kafka", "/readyz", connector.Status{Joined: true, Kafka: "no brokers"}, http.StatusServiceUnavailable, "no brokers"},
 		{"a walk that is late", "/readyz", of(late), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago"},
+		{"a commit that waits", "/readyz", of(waiting), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago: a commit has been waiting for Kafka for 20s"},
 		{"a walk that never was", "/readyz", of(troubled), http.StatusServiceUnavailable, "ding2: no window walked yet: permission missing"},
 		{"a gap is no reason not to be ready, but said", "/readyz", of(gap), http.StatusOK, "ready\nding2: gap: "},
 		{"the loops move", "/healthz", of(troubled), http.StatusOK, "healthy\n"},
