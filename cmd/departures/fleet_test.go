@@ -123,23 +123,8 @@ func (f *fleet) leaveEverywhere(who string) {
 
 // leavers lets somebody leave one firm after the other, until it is stopped.
 func (f *fleet) leavers(every time.Duration) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-tick.C:
-				f.firms[n%len(f.firms)].sim.Leave(person(fmt.Sprintf("leaver-%d", n), time.Now()))
-			case <-done:
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() {
-		close(done)
-		<-stopped
+	return untilStopped(every, func(n int) {
+		f.firms[n%len(f.firms)].sim.Leave(person(fmt.Sprintf("leaver-%d", n), time.Now()))
 	})
 }
 

@@ -215,6 +215,13 @@ func anyDeployment(draw *rand.Rand, n int) (changes []string, overlap bool) {
 
 // peopleLeave lets somebody leave every so often, a few seconds ago at most, until it is stopped.
 func (r *rig) peopleLeave(every time.Duration) (stop func()) {
+	return untilStopped(every, func(n int) {
+		r.sim.Leave(person(fmt.Sprintf("leaver-%d", n), time.Now().Add(-time.Duration(n%4)*time.Second)))
+	})
+}
+
+// untilStopped does something every so often, counted from 0, until it is stopped.
+func untilStopped(every time.Duration, do func(n int)) (stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -223,7 +230,7 @@ func (r *rig) peopleLeave(every time.Duration) (stop func()) {
 		for n := 0; ; n++ {
 			select {
 			case <-tick.C:
-				r.sim.Leave(person(fmt.Sprintf("leaver-%d", n), time.Now().Add(-time.Duration(n%4)*time.Second)))
+				do(n)
 			case <-done:
 				return
 			}

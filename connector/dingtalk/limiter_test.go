@@ -18,6 +18,17 @@ func never() <-chan struct{} { return make(chan struct{}) }
 
 func now() <-chan struct{} { return nil }
 
+// crowd makes calls until ctx ends, so that there is always one that waits and does not yield.
+func crowd(ctx context.Context, group *sync.WaitGroup, l *Limiter) {
+	for range 2 {
+		group.Go(func() {
+			for l.wait(ctx) == nil {
+			}
+		})
+	}
+	synctest.Wait()
+}
+
 func TestCallsThatYieldAreMadeWhenNoOtherIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1)
@@ -52,13 +63,7 @@ func TestACallYieldsNoLongerThanItHasTo(t *testing.T) {
 		l := NewLimiter(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
-		for range 2 { // always one that waits and does not yield
-			group.Go(func() {
-				for l.wait(ctx) == nil {
-				}
-			})
-		}
-		synctest.Wait()
+		crowd(ctx, &group, l)
 		turn := make(chan struct{})
 		began := time.Now()
 		var made atomic.Int64
@@ -86,13 +91,7 @@ func TestATokenIsFetchedWithoutYielding(t *testing.T) {
 		l := NewLimiter(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
-		for range 2 { // always one that waits and does not yield
-			group.Go(func() {
-				for l.wait(ctx) == nil {
-				}
-			})
-		}
-		synctest.Wait()
+		crowd(ctx, &group, l)
 		i := &issuer{token: numbered(7200)}
 		client := newClient(i, func(c *Config) { c.Limiter = l })
 		group.Go(func() { collectContext(Yielding(ctx, never), client, 1) })
