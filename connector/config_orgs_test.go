@@ -184,18 +184,7 @@ func TestFaultsOfAnOrgsFile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := loadFrom(t, orgsEnvironment(t, c.text, c.set...))
-			e, ok := errors.AsType[*ConfigError](err)
-			if !ok {
-				t.Fatalf("error %v, want a *ConfigError", err)
-			}
-			if len(e.Faults) != len(c.want) {
-				t.Fatalf("%d faults, want %d:\n%v", len(e.Faults), len(c.want), err)
-			}
-			for n, want := range c.want {
-				if !strings.HasPrefix(e.Faults[n], want) || !strings.Contains(e.Faults[n], ": ") {
-					t.Errorf("fault %q, want it to begin with %q and to say what to do", e.Faults[n], want)
-				}
-			}
+			wantFaults(t, err, c.want)
 		})
 	}
 }

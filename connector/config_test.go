@@ -74,6 +74,26 @@ func mustLoad(t *testing.T, set map[string]string) Config {
 	return c
 }
 
+// wantFaults wants an error with faults that begin so, each in its place, that say what to do, and a text with all of them.
+func wantFaults(t *testing.T, err error, want []string) {
+	t.Helper()
+	e, ok := errors.AsType[*ConfigError](err)
+	if !ok {
+		t.Fatalf("error %v, want a *ConfigError", err)
+	}
+	if len(e.Faults) != len(want) {
+		t.Fatalf("%d faults, want %d:\n%v", len(e.Faults), len(want), err)
+	}
+	for n, begin := range want {
+		if !strings.HasPrefix(e.Faults[n], begin) || !strings.Contains(e.Faults[n], ": ") {
+			t.Errorf("fault %q, want it to begin with %q and to say what to do", e.Faults[n], begin)
+		}
+		if !strings.Contains(e.Error(), e.Faults[n]) {
+			t.Errorf("the error's text leaves out %q", e.Faults[n])
+		}
+	}
+}
+
 // everything is all that a person gets to read.
 func everything(c Config, err error) string {
 	var log strings.Builder
@@ -251,21 +271,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := loadFrom(t, c.set)
-			e, ok := errors.AsType[*ConfigError](err)
-			if !ok {
-				t.Fatalf("error %v, want a *ConfigError", err)
-			}
-			if len(e.Faults) != len(c.want) {
-				t.Fatalf("%d faults, want %d:\n%v", len(e.Faults), len(c.want), err)
-			}
-			for n, want := range c.want {
-				if !strings.HasPrefix(e.Faults[n], want) || !strings.Contains(e.Faults[n], ": ") {
-					t.Errorf("fault %q, want it to begin with %q and to say what to do", e.Faults[n], want)
-				}
-				if !strings.Contains(e.Error(), e.Faults[n]) {
-					t.Errorf("the error's text leaves out %q", e.Faults[n])
-				}
-			}
+			wantFaults(t, err, c.want)
 		})
 	}
 }
