@@ -176,10 +176,36 @@ func (s *Session) produce(ctx context.Context, records []kgo.Record) error {
 	flushErr := s.cl.Flush(ctx)
 	select {
 	case <-answers.all:
-		return cmp.Or(answers.failed, flushErr)
+		return cmp.Or(answers.failed, flushErr, s.seen(ctx, records))
 	case <-ctx.Done():
 		return fmt.Errorf("produce %d records: no answer: %w", len(records), context.Cause(ctx))
 	}
+}
+
+// seen waits until EndTransaction can see that the records were produced, which is when the client shows their partitions. franz-go
+// 1.22 sends the first records for a topic a moment before it stores what it has learned of the topic. Where the broker's answer comes
+// first, EndTransaction finds nothing that was produced: it aborts the transaction, or on Kafka's older protocol leaves it open, and
+// reports success either way.
+func (s *Session) seen(ctx context.Context, records []kgo.Record) error {
+	for i := range records {
+		r := &records[i]
+		if s.known[r.Topic] {
+			continue
+		}
+		for {
+			leader, _, err := s.cl.PartitionLeader(r.Topic, r.Partition)
+			if leader >= 0 || err != nil { // stored, if only as having no leader by now
+				break
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("produce to %s: its partitions stay unknown: %w", r.Topic, context.Cause(ctx))
+			}
+		}
+		s.known[r.Topic] = true
+	}
+	return nil
 }
 
 // produceAnswers collects what becomes of produced records, also when nobody waits for it any longer.

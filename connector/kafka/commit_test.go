@@ -371,3 +371,34 @@ func TestALargeCommitKeepsEveryRecordApart(t *testing.T) {
 		}
 	}
 }
+
+// TestATopicIsSeenOnceTheClientShowsIt: what was produced to a topic that the client does not show yet would be aborted with success.
+func TestATopicIsSeenOnceTheClientShowsIt(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 20*time.Second)
+	cfg := config(t, kafkatest.Brokers(t))
+	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
+	first := []kgo.Record{{Topic: cfg.EventsTopic, Key: []byte("corp/a@1")}}
+	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := s.seen(soon, first); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("nothing was produced to the topic, and yet: %v", err)
+	}
+	if err := s.seen(ctx, []kgo.Record{s.stateRecord("session", nil)}); err != nil {
+		t.Errorf("the barrier's own topic: %v", err)
+	}
+	seen := make(chan error, 1)
+	if err := s.cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { seen <- s.seen(ctx, first) }()
+	if err := s.cl.ProduceSync(ctx, &kgo.Record{Topic: cfg.EventsTopic, Key: []byte("corp/b@1")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-seen; err != nil {
+		t.Error(err)
+	}
+	if leader, _, err := s.cl.PartitionLeader(cfg.EventsTopic, 0); leader < 0 || err != nil {
+		t.Errorf("leader %d: %v", leader, err)
+	}
+}

@@ -125,7 +125,8 @@ func (s *Session) stalled(ctx context.Context, attempt string, read int64) error
 	lso, _ := stable.Lookup(c.cfg.StateTopic, s.partition)
 	hwm, _ := high.Lookup(c.cfg.StateTopic, s.partition)
 	if lso.Offset > s.mark {
-		// Nobody holds a transaction open before the barrier, and yet the broker does not show it: a new session may see it.
+		// Nobody holds a transaction open before the barrier, and yet it is not shown, as if it had been aborted: a new session
+		// raises its own.
 		return fmt.Errorf("kafka: %s: no progress: topic %s is read to offset %d, barrier %d, last stable offset %d, high watermark %d",
 			attempt, c.cfg.StateTopic, read, s.mark, lso.Offset, hwm.Offset)
 	}

@@ -40,9 +40,10 @@ type Session struct {
 	before int64          // end offset of the partition before the fence: every newer session's barrier lies at or past it
 	mark   int64          // offset of our barrier, -1 until it is committed
 
-	turn   chan struct{} // holds one token; who has it may use cl, dead and slab
-	dead   error         // why the session can no longer commit
-	slab   slab          // what the last transaction left to the next
+	turn   chan struct{}   // holds one token; who has it may use cl, dead, slab and known
+	dead   error           // why the session can no longer commit
+	slab   slab            // what the last transaction left to the next
+	known  map[string]bool // topics whose partitions the client shows
 	closed chan struct{}
 	once   sync.Once
 }
@@ -64,7 +65,7 @@ func (c *Cluster) Open(ctx context.Context, partition int32, restore func(key st
 	}
 	s := &Session{
 		cluster: c, partition: partition, topics: *topics, mark: -1,
-		turn: make(chan struct{}, 1), closed: make(chan struct{}),
+		turn: make(chan struct{}, 1), closed: make(chan struct{}), known: map[string]bool{},
 	}
 	s.limits = c.limits(&s.topics)
 	s.older.Store(true)
