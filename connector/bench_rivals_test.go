@@ -143,7 +143,7 @@ func eventOf(corpID string, r dingtalk.LeaveRecord) schema.EmployeeLeft {
 // eventRecord is the record of an event as franz-go takes it.
 func eventRecord(e schema.EmployeeLeft) *kgo.Record {
 	r := &kgo.Record{Key: []byte(e.Departure().Key()), Value: e.JSON()}
-	for _, h := range e.Headers() {
+	for _, h := range e.Headers(schema.JSONContent) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
 	}
 	return r

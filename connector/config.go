@@ -13,6 +13,7 @@ import (
 
 	"departures/connector/dingtalk"
 	"departures/connector/kafka"
+	"departures/schema/registry"
 )
 
 const (
@@ -31,6 +32,8 @@ const (
 	standardRate = 20
 	// leastHMACKey is the length, in bytes, below which a key is a word that can be guessed, and so are the digests.
 	leastHMACKey = 16
+	// mostURL is the longest address of a registry, in bytes: it stands in a header of every event.
+	mostURL = 512
 	// mostName is the longest name that Kafka takes for a topic and for a static member.
 	mostName = 249
 )
@@ -46,6 +49,8 @@ type Config struct {
 	ReconcileInterval time.Duration // 0: reconcile is off
 	Lookback          time.Duration
 
+	Encoding  Encoding         // of events
+	Registry  *registry.Config // that readers find the schema in; nil: none, and plain JSON
 	Privacy   Privacy
 	HTTPAddr  string // of the admin server, host:port
 	LogLevel  slog.Level
@@ -122,7 +127,8 @@ func LoadConfig() (Config, error) {
 		Lookback:          i.duration(e.Lookback, leastDuration, mostLookback),
 	}
 	i.affordable(c.Orgs, c.PollInterval)
-	c.Kafka.Encoding = i.encoding(e)
+	c.Encoding, c.Registry = i.encoding(e)
+	c.Kafka.Encoding = c.Encoding.frozen(c.Registry != nil)
 	c.Privacy = i.privacy(e)
 	c.HTTPAddr = i.listenAddress(e.HTTPAddr)
 	c.LogLevel = levels[i.word(e.LogLevel, "debug", "info", "warn", "error")]
@@ -145,7 +151,7 @@ func (i *inspection) baseURL(s setting) *url.URL {
 		i.fault(s, "is not a URL", remedy)
 	case u.Scheme != "https" && u.Scheme != "http":
 		i.fault(s, "does not begin with https:// or http://", remedy)
-	case u.Hostname() == "" || u.Port() == "" && strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port()):
+	case !hasAddress(u):
 		i.fault(s, "has no host, or no valid port", remedy)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s.text(), "#") || strings.Trim(u.Path, "/") != "":
 		i.fault(s, "holds more than scheme and host", remedy)
@@ -156,6 +162,14 @@ func (i *inspection) baseURL(s setting) *url.URL {
 		return &url.URL{Scheme: u.Scheme, Host: u.Host}
 	}
 	return nil
+}
+
+// hasAddress says whether there is a host to dial, with a port that can be one or none.
+func hasAddress(u *url.URL) bool {
+	if u.Port() == "" {
+		return u.Hostname() != "" && !strings.HasSuffix(u.Host, ":")
+	}
+	return u.Hostname() != "" && isPort(u.Port())
 }
 
 func (i *inspection) rate(s setting) float64 {
@@ -203,26 +217,56 @@ func parseStart(text string) (st Start, ok bool) {
 	return Start{back: d, set: true}, err == nil && d != 0
 }
 
-// encoding is the encoding of event values. What this version does not have is refused by name, rather than passed over.
-func (i *inspection) encoding(e environment) string {
-	encoding := i.word(e.Encoding, "json", "avro", "protobuf")
-	if encoding == "avro" || encoding == "protobuf" {
-		wrong := "is an encoding that is not yet available in this version"
-		if !e.RegistryURL.given() {
-			wrong += ", and needs SCHEMA_REGISTRY_URL, which is not set"
-		}
-		i.fault(e.Encoding, wrong, "set ENCODING=json")
+// encoding is the encoding of events, with the registry that it needs.
+func (i *inspection) encoding(e environment) (Encoding, *registry.Config) {
+	encoding := Encoding(i.word(e.Encoding, string(JSON), string(Avro), string(Protobuf)))
+	if e.RegistryURL.given() {
+		return encoding, i.registry(e)
 	}
-	for _, s := range []setting{e.RegistryURL, e.RegistryUsername, e.RegistryPassword, e.RegistryPasswordFile} {
+	if encoding == Avro || encoding == Protobuf {
+		i.fault(e.RegistryURL, "is not set although ENCODING is "+string(encoding), "give the registry's address; without a registry only json can be read")
+	}
+	for _, s := range []setting{e.RegistryUsername, e.RegistryPassword, e.RegistryPasswordFile} {
 		if s.given() {
-			i.fault(s, "is not yet available in this version", "unset it")
+			i.fault(s, "is set although SCHEMA_REGISTRY_URL is not", "set SCHEMA_REGISTRY_URL, or unset it")
 		}
 	}
-	i.notBoth(e.RegistryPassword, e.RegistryPasswordFile)
-	if before := len(i.faults); !i.truth(e.RegistryRegister) && len(i.faults) == before {
-		i.fault(e.RegistryRegister, "is not yet available in this version", "unset it")
+	if i.word(e.RegistryRegister, "true", "false") == "false" {
+		i.warn(e.RegistryRegister, "has no effect", "set SCHEMA_REGISTRY_URL, or unset it")
 	}
-	return encoding
+	return encoding, nil
+}
+
+func (i *inspection) registry(e environment) *registry.Config {
+	c := &registry.Config{URL: i.registryURL(e.RegistryURL), Username: e.RegistryUsername.text(), Register: i.truth(e.RegistryRegister)}
+	if e.RegistryUsername.given() || e.RegistryPassword.given() || e.RegistryPasswordFile.given() {
+		i.required(e.RegistryUsername, "give the user that the password is of")
+		c.Password = i.secret(e.RegistryPassword, e.RegistryPasswordFile)
+		if u := c.URL; u != nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			i.warn(e.RegistryURL, "is http://, so that the password crosses the network in the clear", "use https:// if the registry speaks it")
+		}
+	}
+	return c
+}
+
+func (i *inspection) registryURL(s setting) *url.URL {
+	const remedy = "give the root of the registry's API, such as https://registry.example.com:8081"
+	u, err := url.Parse(s.text())
+	switch {
+	case err != nil:
+		i.fault(s, "is not a URL", remedy)
+	case u.Scheme != "https" && u.Scheme != "http":
+		i.fault(s, "does not begin with https:// or http://", remedy)
+	case !hasAddress(u):
+		i.fault(s, "has no host, or no valid port", remedy)
+	case u.User != nil:
+		i.fault(s, "holds a user or a password", "give them as SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD: the address stands in every event")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(s.text(), "#"):
+		i.fault(s, "holds a question mark or a hash sign", remedy)
+	case len(s.text()) > mostURL:
+		i.fault(s, fmt.Sprintf("is longer than %d characters", mostURL), "give a shorter one: it stands in every event")
+	}
+	return u
 }
 
 func (i *inspection) privacy(e environment) Privacy {

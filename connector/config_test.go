@@ -45,6 +45,11 @@ func environmentWith(pairs ...string) map[string]string {
 	return set
 }
 
+// registryWith is environmentWith, with a registry first.
+func registryWith(pairs ...string) map[string]string {
+	return environmentWith(append([]string{"SCHEMA_REGISTRY_URL", "https://r:8081"}, pairs...)...)
+}
+
 // loadFrom is LoadConfig in a process environment that holds nothing else.
 func loadFrom(t testing.TB, set map[string]string) (Config, error) {
 	t.Helper()
@@ -252,11 +257,19 @@ func TestFaults(t *testing.T) {
 		{"the reconcile interval is negative", environmentWith("RECONCILE_INTERVAL", "-1h"), []string{"RECONCILE_INTERVAL is less than 1s"}},
 		{"the lookback is longer than 364 days", environmentWith("LOOKBACK", "8736h1s"), []string{"LOOKBACK is more than 8736h"}},
 		{"the encoding is another word", environmentWith("ENCODING", "xml"), []string{"ENCODING is no word that it can be: give json, avro or protobuf"}},
-		{"avro comes without a registry", environmentWith("ENCODING", "avro"), []string{"ENCODING is an encoding that is not yet available in this version, and needs SCHEMA_REGISTRY_URL"}},
-		{"protobuf comes with a registry", environmentWith("ENCODING", "protobuf", "SCHEMA_REGISTRY_URL", "http://r"), []string{"ENCODING is an encoding that is not yet available in this version: ", "SCHEMA_REGISTRY_URL is not yet available"}},
-		{"a registry's user and password are set", environmentWith("SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD", "p"), []string{"SCHEMA_REGISTRY_USERNAME is not yet", "SCHEMA_REGISTRY_PASSWORD is not yet"}},
-		{"a registry's password and its file are both set", environmentWith("SCHEMA_REGISTRY_PASSWORD", "p", "SCHEMA_REGISTRY_PASSWORD_FILE", secret), []string{"SCHEMA_REGISTRY_PASSWORD is not yet", "SCHEMA_REGISTRY_PASSWORD_FILE is not yet", "SCHEMA_REGISTRY_PASSWORD and SCHEMA_REGISTRY_PASSWORD_FILE are both set"}},
-		{"schemas shall not be registered", environmentWith("SCHEMA_REGISTRY_REGISTER", "false"), []string{"SCHEMA_REGISTRY_REGISTER is not yet available"}},
+		{"avro comes without a registry", environmentWith("ENCODING", "avro"), []string{"SCHEMA_REGISTRY_URL is not set although ENCODING is avro: give"}},
+		{"protobuf comes without a registry", environmentWith("ENCODING", "protobuf"), []string{"SCHEMA_REGISTRY_URL is not set although ENCODING is protobuf: give"}},
+		{"a user and a password come without a registry", environmentWith("SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD", "p"), []string{"SCHEMA_REGISTRY_USERNAME is set although SCHEMA_REGISTRY_URL is not", "SCHEMA_REGISTRY_PASSWORD is set although SCHEMA_REGISTRY_URL is not"}},
+		{"a registry's password and its file are both set", registryWith("SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD", "p", "SCHEMA_REGISTRY_PASSWORD_FILE", secret), []string{"SCHEMA_REGISTRY_PASSWORD and SCHEMA_REGISTRY_PASSWORD_FILE are both set"}},
+		{"a registry's user has no password", registryWith("SCHEMA_REGISTRY_USERNAME", "u"), []string{"SCHEMA_REGISTRY_PASSWORD is not set"}},
+		{"a registry's password has no user", registryWith("SCHEMA_REGISTRY_PASSWORD", "p"), []string{"SCHEMA_REGISTRY_USERNAME is not set: give the user that the password is of"}},
+		{"the registry is no URL", environmentWith("SCHEMA_REGISTRY_URL", "http://[::1"), []string{"SCHEMA_REGISTRY_URL is not a URL"}},
+		{"the registry has no scheme", environmentWith("SCHEMA_REGISTRY_URL", "registry:8081"), []string{"SCHEMA_REGISTRY_URL does not begin with https:// or http://"}},
+		{"the registry has no host", environmentWith("SCHEMA_REGISTRY_URL", "https:///api"), []string{"SCHEMA_REGISTRY_URL has no host"}},
+		{"the registry has no valid port", environmentWith("SCHEMA_REGISTRY_URL", "https://r:99999"), []string{"SCHEMA_REGISTRY_URL has no host, or no valid port"}},
+		{"the registry's password stands in its URL", environmentWith("SCHEMA_REGISTRY_URL", "https://u:canary@r"), []string{"SCHEMA_REGISTRY_URL holds a user or a password: give them as SCHEMA_REGISTRY_USERNAME"}},
+		{"the registry has a query", environmentWith("SCHEMA_REGISTRY_URL", "https://r/?a=b"), []string{"SCHEMA_REGISTRY_URL holds a question mark"}},
+		{"the registry's URL fills every event", environmentWith("SCHEMA_REGISTRY_URL", "https://r/"+strings.Repeat("a", 512)), []string{"SCHEMA_REGISTRY_URL is longer than 512 characters"}},
 		{"schemas may be registered perhaps", environmentWith("SCHEMA_REGISTRY_REGISTER", "perhaps"), []string{"SCHEMA_REGISTRY_REGISTER is no word"}},
 		{"a field's treatment is another word", environmentWith("FIELD_NAME", "hide", "FIELD_MOBILE", "show"), []string{"FIELD_NAME is no word", "FIELD_MOBILE is no word"}},
 		{"a field is digested without a key", environmentWith("FIELD_MOBILE", "hmac"), []string{"FIELD_HMAC_KEY_FILE is not set although FIELD_NAME or FIELD_MOBILE is hmac"}},
@@ -323,7 +336,18 @@ func TestWhatIsAllowed(t *testing.T) {
 			return c.PollInterval == time.Second && c.Overlap == 144*time.Hour && c.ReconcileInterval == time.Second && c.Lookback == 8736*time.Hour
 		}},
 		{"a rate of 20", environmentWith("DINGTALK_RATE", "20"), func(c Config) bool { return c.Orgs[0].DingTalk.Rate == 20 }},
-		{"registering schemas, as by default", environmentWith("SCHEMA_REGISTRY_REGISTER", "true"), func(c Config) bool { return c.Kafka.Encoding == "json" }},
+		{"registering schemas, as by default", environmentWith("SCHEMA_REGISTRY_REGISTER", "true"), func(c Config) bool {
+			return c.Encoding == JSON && c.Registry == nil && c.Kafka.Encoding == "json"
+		}},
+		{"json with a registry", environmentWith("SCHEMA_REGISTRY_URL", "https://r:8081/apis/ccompat/v7/"), func(c Config) bool {
+			return c.Encoding == JSON && c.Registry.Register && c.Registry.URL.String() == "https://r:8081/apis/ccompat/v7/" && c.Kafka.Encoding == "json-registry"
+		}},
+		{"avro with a registry that knows us", registryWith("ENCODING", "Avro", "SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD_FILE", password, "SCHEMA_REGISTRY_REGISTER", "false"), func(c Config) bool {
+			return c.Encoding == Avro && !c.Registry.Register && c.Registry.Username == "u" && c.Registry.Password == "p w" && c.Kafka.Encoding == "avro"
+		}},
+		{"protobuf with a registry in the clear, without a password", registryWith("ENCODING", "protobuf", "SCHEMA_REGISTRY_URL", "http://r:8081"), func(c Config) bool {
+			return c.Encoding == Protobuf && c.Registry.URL.Host == "r:8081" && c.Kafka.Encoding == "protobuf"
+		}},
 		{"digests with a key", environmentWith("FIELD_NAME", "hmac", "FIELD_MOBILE", "omit", "FIELD_HMAC_KEY_FILE", fileWith(t, "0123456789abcdef\n")), func(c Config) bool {
 			return c.Privacy.Name == HMAC && c.Privacy.Mobile == Omit && string(c.Privacy.Key) == "0123456789abcdef"
 		}},
@@ -357,6 +381,8 @@ func TestWarnings(t *testing.T) {
 		{"a plain password without TLS", "KAFKA_SASL_MECHANISM is PLAIN without KAFKA_TLS", environmentWith(sasl...)},
 		{"a short key for digests", "FIELD_HMAC_KEY_FILE names a key of less than 16 bytes", environmentWith("FIELD_NAME", "hmac", "FIELD_HMAC_KEY_FILE", fileWith(t, "short"))},
 		{"a key without digests", "FIELD_HMAC_KEY_FILE has no effect", environmentWith("FIELD_HMAC_KEY_FILE", fileWith(t, "0123456789abcdef"))},
+		{"registering without a registry", "SCHEMA_REGISTRY_REGISTER has no effect", environmentWith("SCHEMA_REGISTRY_REGISTER", "false")},
+		{"a registry's password in the clear", "SCHEMA_REGISTRY_URL is http://", registryWith("SCHEMA_REGISTRY_URL", "http://r", "SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD", "p")},
 		{"a letter missing", "KAFKA_BROKRS is no variable of this program and has no effect: did you mean KAFKA_BROKERS?", environmentWith("KAFKA_BROKRS", "x")},
 		{"two letters swapped in a short name", "GRUOP is no variable of this program and has no effect: did you mean GROUP?", environmentWith("GRUOP", "x")},
 		{"the singular", "EVENT_TOPIC is no variable of this program and has no effect: did you mean EVENTS_TOPIC?", environmentWith("EVENT_TOPIC", "x")},

@@ -57,12 +57,12 @@ type environment struct {
 	ReconcileInterval setting `envconfig:"RECONCILE_INTERVAL" default:"1h" desc:"how often LOOKBACK is read again; 0 turns reconcile off"`
 	Lookback          setting `envconfig:"LOOKBACK" default:"720h" desc:"how far reconcile looks back; at most 8736h"`
 
-	Encoding             setting `envconfig:"ENCODING" default:"json" desc:"json; avro and protobuf are not yet available in this version"`
-	RegistryURL          setting `envconfig:"SCHEMA_REGISTRY_URL" desc:"not yet available in this version"`
-	RegistryUsername     setting `envconfig:"SCHEMA_REGISTRY_USERNAME" desc:"not yet available in this version"`
-	RegistryPassword     setting `envconfig:"SCHEMA_REGISTRY_PASSWORD" desc:"not yet available in this version"`
-	RegistryPasswordFile setting `envconfig:"SCHEMA_REGISTRY_PASSWORD_FILE" desc:"not yet available in this version"`
-	RegistryRegister     setting `envconfig:"SCHEMA_REGISTRY_REGISTER" default:"true" desc:"false: the schema must be there already; not yet available in this version"`
+	Encoding             setting `envconfig:"ENCODING" default:"json" desc:"of events: json, avro, protobuf; the last two need SCHEMA_REGISTRY_URL"`
+	RegistryURL          setting `envconfig:"SCHEMA_REGISTRY_URL" desc:"root of a Confluent-compatible API; events are then written in its wire format, also as json"`
+	RegistryUsername     setting `envconfig:"SCHEMA_REGISTRY_USERNAME" desc:"user for basic authentication"`
+	RegistryPassword     setting `envconfig:"SCHEMA_REGISTRY_PASSWORD" desc:"its password; or SCHEMA_REGISTRY_PASSWORD_FILE"`
+	RegistryPasswordFile setting `envconfig:"SCHEMA_REGISTRY_PASSWORD_FILE" desc:"a file with the password"`
+	RegistryRegister     setting `envconfig:"SCHEMA_REGISTRY_REGISTER" default:"true" desc:"register the schema, and set its compatibility to BACKWARD_TRANSITIVE; false: both must be there already"`
 
 	FieldName   setting `envconfig:"FIELD_NAME" default:"keep" desc:"keep, omit, mask, hmac"`
 	FieldMobile setting `envconfig:"FIELD_MOBILE" default:"keep" desc:"keep, omit, mask, hmac"`

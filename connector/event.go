@@ -22,6 +22,8 @@ const quarantineFrame = 2048
 type encoder struct {
 	corpID  string
 	privacy Privacy
+	keyID   string // of the privacy's key, empty where nothing is digested
+	codec   codec
 	cluster kafka.Config // for the names of its topics
 	topics  kafka.Topics // for their limits
 }
@@ -30,7 +32,7 @@ type encoder struct {
 // it. Thousands are held of each window, so it keeps no more than is needed.
 type sighting struct {
 	record  walk.Record
-	event   []byte // its JSON; nil if there is none
+	event   []byte // its value; nil if there is none
 	digest  string // of the published fields, or of the raw record where there is nothing to publish
 	repairs int
 	unfit   *unfit // nil if it can be published
@@ -62,7 +64,7 @@ func (e encoder) judge(lr dingtalk.LeaveRecord, w walk.Window, observedAt time.T
 	ev := e.event(lr)
 	ev.ObservedAt = observedAt
 	s := sighting{repairs: lr.Repairs.Total()}
-	s.event, s.digest = ev.JSONAndDigest()
+	s.event, s.digest = e.codec.encode(ev)
 	s.record = walk.Record{ID: walk.IDOf(schema.PublishedKey(ev.Departure())), Content: contentOf(s.digest), UserID: ev.UserID, LeaveTime: ev.LeaveTime}
 	if reason := e.tooLarge(&s); reason != "" {
 		departure := s.record
@@ -81,7 +83,7 @@ func (e encoder) quarantine(lr dingtalk.LeaveRecord, u unfit) sighting {
 // tooLarge says that the event or its ledger entry is larger than its topic allows; empty when both fit.
 func (e encoder) tooLarge(s *sighting) string {
 	// Both keys, the headers and the entry's value are shorter than that.
-	if n := len(s.event) + 4*(len(s.record.UserID)+len(e.corpID)) + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
+	if n := len(s.event) + 4*(len(s.record.UserID)+len(e.corpID)) + mostURL + 1024; n <= min(e.topics.MaxEventBytes, e.topics.MaxStateBytes) {
 		return ""
 	}
 	event, entry := e.eventAndEntry(s, time.Time{}, nil)
@@ -112,8 +114,17 @@ func (e encoder) eventAndEntry(s *sighting, now time.Time, headers []schema.Head
 	// All that keys and headers need.
 	ev := schema.EmployeeLeft{CorpID: e.corpID, UserID: s.record.UserID, LeaveTime: s.record.LeaveTime}
 	key, published := ev.Departure().Keys()
-	event = kafka.Record{Topic: e.cluster.EventsTopic, Key: key, Value: s.event, Headers: ev.AppendHeaders(headers, key)}
+	headers = e.appendKeyID(ev.AppendHeaders(headers, key, e.codec.content))
+	event = kafka.Record{Topic: e.cluster.EventsTopic, Key: key, Value: s.event, Headers: headers}
 	return event, e.entry(published, s.digest, now)
+}
+
+// appendKeyID says by which key a record's digests were made, where there may be any.
+func (e encoder) appendKeyID(headers []schema.Header) []schema.Header {
+	if e.keyID == "" {
+		return headers
+	}
+	return append(headers, schema.Header{Key: schema.KeyIDHeader, Value: e.keyID})
 }
 
 // quarantinedAndEntry is what a record that cannot be published adds to a transaction: without the ledger entry it would come back with
@@ -134,7 +145,7 @@ func (e encoder) quarantinedAndEntry(s *sighting, now time.Time) (quarantined, e
 		q.RecordBase64 = base64.StdEncoding.EncodeToString([]byte(text))
 	}
 	key := schema.QuarantineKey(e.corpID, s.digest)
-	quarantined = kafka.Record{Topic: e.cluster.QuarantineTopic, Key: key, Value: q.JSON()}
+	quarantined = kafka.Record{Topic: e.cluster.QuarantineTopic, Key: key, Value: q.JSON(), Headers: e.appendKeyID(nil)}
 	return quarantined, e.entry(schema.QuarantinedKey(e.corpID, s.digest), s.digest, now)
 }
 

@@ -25,6 +25,18 @@ func TestTheHouseStandsAsDrawn(t *testing.T) {
 			[]string{"github.com/", "golang.org/", "departures/connector/", "net", "departures/connector"},
 		},
 		{
+			"the encodings dial nothing", "departures/schema/avro",
+			[]string{"departures/connector", "departures/schema/registry", "net/http"},
+		},
+		{
+			"the encodings dial nothing", "departures/schema/protobuf",
+			[]string{"departures/connector", "departures/schema/registry", "net/http"},
+		},
+		{
+			"the registry's client knows neither events nor Kafka", "departures/schema/registry",
+			[]string{"departures/schema", "departures/connector", "departures/connector/kafka", "github.com/twmb/franz-go/pkg/kgo"},
+		},
+		{
 			"walk is pure: no context, network, Kafka or operating system of its own", "departures/connector/walk",
 			[]string{"context", "net", "net/http", "log/slog", "github.com/", "golang.org/", "departures/connector", "departures/connector/kafka", "departures/connector/dingtalk"},
 		},

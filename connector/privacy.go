@@ -98,6 +98,17 @@ func (p Privacy) digest(field, v string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// keyID tells the keys of digests apart without telling anything of them; empty where nothing is digested. It is made of the key itself, so
+// that a new key in the same file has a new one.
+func (p Privacy) keyID() string {
+	if p.treatment("name") != HMAC && p.treatment("mobile") != HMAC {
+		return ""
+	}
+	h := hmac.New(sha256.New, p.Key)
+	io.WriteString(h, "key id") // no field's digest: those have a colon
+	return hex.EncodeToString(h.Sum(nil)[:4])
+}
+
 // maskName keeps the first character. That of a name of one character is all of it, and nothing tells that it is.
 func maskName(v string) string {
 	_, size := utf8.DecodeRuneInString(v)

@@ -46,6 +46,7 @@ type Runner struct {
 	cfg     Config
 	cluster *kafka.Cluster
 	topics  kafka.Topics // once Kafka is prepared
+	codec   codec        // once the registry has been asked
 	orgs    []*organisation
 	board   *board
 	parked  atomic.Int64 // organisations that stand still until a person has looked after them
@@ -88,8 +89,8 @@ func OnWire(orgs []Org, wire Wire, log *slog.Logger) []Org {
 // Status is a copy of what the connector says about itself at this moment.
 func (r *Runner) Status() Status {
 	s := r.board.look()
-	if err := r.cluster.GroupError(); err != nil && s.Kafka == "" {
-		s.Kafka = fmt.Sprintf("no part in the consumer group: %v", err)
+	if err := r.cluster.GroupError(); err != nil && s.Outage == "" {
+		s.Outage = fmt.Sprintf("no part in the consumer group: %v", err)
 	}
 	return s
 }
@@ -106,6 +107,9 @@ func (r *Runner) Run(ctx context.Context) error {
 
 func (r *Runner) run(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if err := r.settleCodec(ctx); err != nil {
 		return err
 	}
 	ctx, end := context.WithCancelCause(ctx)
@@ -140,12 +144,20 @@ func (r *Runner) run(ctx context.Context) error {
 
 // prepare waits for Kafka as long as it takes.
 func (r *Runner) prepare(ctx context.Context) error {
+	return r.await(ctx, "Kafka", func(ctx context.Context) (err error) {
+		r.topics, err = r.cluster.Prepare(ctx)
+		return err
+	})
+}
+
+// await makes an attempt until it succeeds, and says meanwhile whom the start waits for. It returns an error only when ctx ends or a
+// person must act.
+func (r *Runner) await(ctx context.Context, whom string, attempt func(context.Context) error) error {
 	pauses := doubling(sessionLost.pause, sessionLost.most)
 	for said := (time.Time{}); ; {
-		topics, err := r.cluster.Prepare(ctx)
+		err := attempt(ctx)
 		if err == nil {
-			r.topics = topics
-			r.board.change(func(s *Status) { s.Kafka = "" })
+			r.board.change(func(s *Status) { s.Outage = "" })
 			return nil
 		}
 		if ctx.Err() != nil || verdict(sessionError{err}) == refused {
@@ -155,8 +167,8 @@ func (r *Runner) prepare(ctx context.Context) error {
 		if time.Since(said) >= reminder {
 			level, said = slog.LevelWarn, time.Now()
 		}
-		r.log.Log(ctx, level, "Kafka cannot be used yet; waiting for it", "err", err)
-		r.board.change(func(s *Status) { s.Kafka = fmt.Sprintf("Kafka cannot be used yet: %v", err) })
+		r.log.Log(ctx, level, whom+" cannot be used yet; waiting for it", "err", err)
+		r.board.change(func(s *Status) { s.Outage = fmt.Sprintf("%s cannot be used yet: %v", whom, err) })
 		if err := sleep(ctx, pauses.NextBackOff()); err != nil {
 			return err
 		}
@@ -269,7 +281,10 @@ func (r *Runner) poller(o *organisation, pulse *pulse, ledger *walk.Ledger, log 
 		Lookback:          r.cfg.Lookback,
 		Endless:           !o.DingTalk.EndTime,
 	}
-	e := encoder{corpID: o.CorpID, privacy: r.cfg.Privacy, cluster: r.cfg.Kafka, topics: pulse.session.Topics()}
+	e := encoder{
+		corpID: o.CorpID, privacy: r.cfg.Privacy, keyID: r.cfg.Privacy.keyID(), codec: r.codec,
+		cluster: r.cfg.Kafka, topics: pulse.session.Topics(),
+	}
 	return &poller{
 		org:       o,
 		pulse:     pulse,

@@ -13,7 +13,7 @@ import (
 
 // Status is what the connector tells about itself: a copy, safe to keep.
 type Status struct {
-	Kafka  string               // why Kafka cannot be used, empty while it can
+	Outage string               // why Kafka, or at the start the schema registry, cannot be used; empty while they can
 	Joined bool                 // a member of the group, with or without partitions
 	Orgs   map[string]OrgStatus // the organisations whose partition is ours, by corpId
 }
@@ -34,8 +34,8 @@ type OrgStatus struct {
 // Ready is why the connector does not do its work, in words; empty when every organisation of ours has a completed walk young
 // enough, or when it stands by.
 func (s Status) Ready(now time.Time) (reasons []string) {
-	if s.Kafka != "" {
-		return []string{s.Kafka}
+	if s.Outage != "" {
+		return []string{s.Outage}
 	}
 	if !s.Joined {
 		return []string{"starting: not yet a member of the group"}
@@ -75,7 +75,7 @@ func (s Status) Healthy(now time.Time) (reasons []string) {
 
 // Notes is what an operator should know although the connector does its work.
 func (s Status) Notes() (notes []string) {
-	if s.Joined && s.Kafka == "" && len(s.Orgs) == 0 {
+	if s.Joined && s.Outage == "" && len(s.Orgs) == 0 {
 		notes = append(notes, "standing by: no organisation lives in the state partitions that the group gives this instance")
 	}
 	for _, corpID := range slices.Sorted(maps.Keys(s.Orgs)) {

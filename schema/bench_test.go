@@ -19,7 +19,7 @@ func BenchmarkEventJSON(b *testing.B) {
 func BenchmarkEventHeaders(b *testing.B) {
 	b.ReportAllocs()
 	for e := event(); b.Loop(); {
-		e.Headers()
+		e.Headers(schema.JSONContent)
 	}
 }
 

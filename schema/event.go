@@ -1,6 +1,7 @@
 package schema
 
 import (
+	_ "embed"
 	"strings"
 	"time"
 )
@@ -67,16 +68,30 @@ func (e EmployeeLeft) JSONAndDigest() (value []byte, digest string) {
 	return append(stamp(observedAt).append(value), eventEnd...), digest
 }
 
+// JSONSchema is the JSON Schema of [EmployeeLeft.JSON], as a registry takes it.
+//
+//go:embed employee-left.schema.json
+var JSONSchema string
+
+// Content says what the values on a topic are.
+type Content struct {
+	Type   string // media type
+	Schema string // URI of the schema
+}
+
+// JSONContent is what [EmployeeLeft.JSON] is; its Schema is the $id of JSONSchema.
+var JSONContent = Content{Type: "application/json", Schema: "urn:departures:employee-left:v1"}
+
 // Headers are the CloudEvents 1.0 attributes of the event in Kafka's binary mode. Nothing in them changes from one attempt
 // at the same departure to the next.
 //
 // Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2. No partitionkey: SDKs overwrite it with the record key.
-func (e EmployeeLeft) Headers() []Header {
-	return e.AppendHeaders(make([]Header, 0, 7), e.Departure().Key())
+func (e EmployeeLeft) Headers(c Content) []Header {
+	return e.AppendHeaders(make([]Header, 0, 8), e.Departure().Key(), c)
 }
 
 // AppendHeaders appends the Headers of an event whose key is known already.
-func (e EmployeeLeft) AppendHeaders(headers []Header, key string) []Header {
+func (e EmployeeLeft) AppendHeaders(headers []Header, key string, c Content) []Header {
 	return append(headers,
 		Header{"ce_specversion", "1.0"},
 		Header{"ce_id", key},
@@ -84,9 +99,14 @@ func (e EmployeeLeft) AppendHeaders(headers []Header, key string) []Header {
 		Header{"ce_type", EventType},
 		Header{"ce_time", key[strings.LastIndexByte(key, '@')+1:]},
 		Header{"ce_subject", e.UserID},
-		Header{"content-type", "application/json"},
+		Header{"ce_dataschema", c.Schema},
+		Header{"content-type", c.Type},
 	)
 }
+
+// KeyIDHeader names the header of events and quarantined records that says which key made the digests in them, where personal fields are
+// digested: so that keys can be changed, and readers know by which of theirs to compare.
+const KeyIDHeader = "hmac_key_id"
 
 // Quarantined is a leave record that could not be published honestly, on the quarantine topic for a person to look at.
 type Quarantined struct {

@@ -34,7 +34,7 @@ func TestAnswers(t *testing.T) {
 		{"all is well", "/readyz", of(well), http.StatusOK, "ready\n"},
 		{"a standby is ready", "/readyz", connector.Status{Joined: true}, http.StatusOK, "ready\nstanding by: "},
 		{"not yet in the group", "/readyz", connector.Status{}, http.StatusServiceUnavailable, "not ready\nstarting"},
-		{"no Kafka", "/readyz", connector.Status{Joined: true, Kafka: "no brokers"}, http.StatusServiceUnavailable, "no brokers"},
+		{"no Kafka", "/readyz", connector.Status{Joined: true, Outage: "no brokers"}, http.StatusServiceUnavailable, "no brokers"},
 		{"a walk that is late", "/readyz", of(late), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago"},
 		{"a commit that waits", "/readyz", of(waiting), http.StatusServiceUnavailable, "ding2: last window walked 1h0m0s ago: a commit has been waiting for Kafka for 20s"},
 		{"a walk that never was", "/readyz", of(troubled), http.StatusServiceUnavailable, "ding2: no window walked yet: permission missing"},

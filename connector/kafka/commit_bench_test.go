@@ -63,7 +63,7 @@ func transaction(cfg Config, departures int) []Record {
 		e := leaver(i, now)
 		value := e.JSON()
 		records = append(records,
-			Record{Topic: cfg.EventsTopic, Key: e.Departure().Key(), Value: value, Headers: e.Headers()},
+			Record{Topic: cfg.EventsTopic, Key: e.Departure().Key(), Value: value, Headers: e.Headers(schema.JSONContent)},
 			Record{
 				Topic: cfg.StateTopic, Key: schema.PublishedKey(e.Departure()),
 				Value: schema.LedgerEntry{Digest: schema.Digest(value), PublishedAt: now}.JSON(),
