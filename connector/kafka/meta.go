@@ -47,7 +47,7 @@ func (c *Cluster) metaFaults(partition int32, m schema.Meta, t Topics) []string 
 			"correct EVENTS_TOPIC or STATE_TOPIC, or %s", m.EventsTopic, m.EventsTopicID, t.EventsTopicID, bindAnew)
 	}
 	if m.Encoding != c.cfg.Encoding {
-		add("events are encoded as %s, configured is %s: correct ENCODING, or use another EVENTS_TOPIC and STATE_TOPIC", m.Encoding, c.cfg.Encoding)
+		add("events are encoded as %s, configured is %s: correct ENCODING or SCHEMA_REGISTRY_URL, or use another EVENTS_TOPIC and STATE_TOPIC", m.Encoding, c.cfg.Encoding)
 	}
 	if m.KeyFormat != schema.KeyFormat {
 		add("event keys are formed as %s, this program forms %s: use the version of departures that wrote it", m.KeyFormat, schema.KeyFormat)
