@@ -132,7 +132,7 @@ func TestGoldensMatchTheJSONSchemas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			value := goldenValue(t, name)
+			value := parseGolden(t, read(t, "testdata", name)).value
 			doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
 			if err != nil {
 				t.Fatal(err)
@@ -163,19 +163,6 @@ func TestGoldensMatchTheJSONSchemas(t *testing.T) {
 			}
 		})
 	}
-}
-
-func goldenValue(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, value, ok := bytes.Cut(b, []byte("\nvalue: "))
-	if !ok {
-		t.Fatalf("%s holds no value", name)
-	}
-	return value
 }
 
 func TestStateRecordsComeBackAsTheyWere(t *testing.T) {

@@ -42,16 +42,17 @@ type EmployeeLeft struct {
 	// The employee's mobile number; DingTalk itself may mask it. Not set where DingTalk did not send it, or FIELD_MOBILE=omit; masked, or
 	// a digest, where FIELD_MOBILE says so. Source: DingTalk.
 	Mobile *string `protobuf:"bytes,4,opt,name=mobile,proto3,oneof" json:"mobile,omitempty"`
-	// When the employee left, in whole seconds. Always set. A departure that DingTalk shows late comes late, with its true leaveTime.
-	// Source: DingTalk.
+	// When the employee left, in whole seconds, UTC. Always set. A departure that DingTalk shows late comes late, with its true leaveTime;
+	// it may lie in the future. Source: DingTalk.
 	LeaveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=leave_time,json=leaveTime,proto3" json:"leave_time,omitempty"`
-	// Why, as DingTalk says it; an open set. Known: leave (left voluntarily), delete (deleted by an administrator), oapi (deleted by API),
-	// cancel (account deregistered: a real departure), unknown. Not set where DingTalk did not send it. Source: DingTalk.
+	// Why, as DingTalk says it; an open set: expect other values. Known: leave (left voluntarily), delete (deleted by an administrator),
+	// oapi (deleted by a program, through DingTalk's API), cancel (account deregistered: a real departure), unknown (DingTalk knows no
+	// reason). Not set where DingTalk did not send it. Source: DingTalk.
 	LeaveReason *string `protobuf:"bytes,6,opt,name=leave_reason,json=leaveReason,proto3,oneof" json:"leave_reason,omitempty"`
-	// The organisation. Always set. Source: configuration.
+	// The organisation. Always set. Source: the connector's configuration.
 	CorpId string `protobuf:"bytes,7,opt,name=corp_id,json=corpId,proto3" json:"corp_id,omitempty"`
-	// When the connector saw the leave record, on its own clock, in milliseconds. Always set. leaveTime to observedAt is how late
-	// the event is.
+	// When the connector saw the leave record, in milliseconds, UTC. Always set. leaveTime to observedAt is how late the event is. Source:
+	// the connector's clock.
 	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
