@@ -37,6 +37,10 @@ func TestTheHouseStandsAsDrawn(t *testing.T) {
 			[]string{"departures/schema", "departures/connector", "departures/connector/kafka", "github.com/twmb/franz-go/pkg/kgo"},
 		},
 		{
+			"the example reads by the contract alone", "departures/schema/examples/watermark",
+			[]string{"departures/schema", "departures/connector", "departures/connector/"},
+		},
+		{
 			"walk is pure: no context, network, Kafka or operating system of its own", "departures/connector/walk",
 			[]string{"context", "net", "net/http", "log/slog", "github.com/", "golang.org/", "departures/connector", "departures/connector/kafka", "departures/connector/dingtalk"},
 		},
