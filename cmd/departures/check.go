@@ -16,7 +16,7 @@ var errReported = errors.New("there are faults, and they were reported")
 
 // check prints what stands between this configuration and a run.
 func check(ctx context.Context, cfg connector.Config, log *slog.Logger, stdout io.Writer) error {
-	log.Info("looking at DingTalk and Kafka; DingTalk is asked some twenty times an app, at half of its rate")
+	log.Info("looking at DingTalk, Kafka and the schema registry, where there is one; DingTalk is asked some twenty times an app, at half of its rate")
 	report := operate.Check(ctx, cfg, connector.Wire{}, log)
 	if err := report.Write(stdout); err != nil {
 		return fmt.Errorf("write the report: %w", err)

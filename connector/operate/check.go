@@ -1,4 +1,4 @@
-// Package operate is what an operator asks of the connector's two neighbours. It has no loop; what it writes, if anything, a verb's
+// Package operate is what an operator asks of the connector's neighbours. It has no loop; what it writes, if anything, a verb's
 // name says.
 package operate
 
@@ -23,11 +23,11 @@ import (
 // calls in 20 seconds; DingTalk blocks an address at 10,000.
 const atOnce = 32
 
-// Check looks at everything that a run needs, at DingTalk and at Kafka, and finds every fault at once. It writes no record, creates no
-// topic, and disturbs no connector that runs: it fences nobody and joins no group. (Kafka itself remembers the transactional id
-// "<state topic>-check" for a week.) DingTalk is asked some twenty times an app, forty at most when all goes well, and three times for each
-// further organisation of the app, at half the configured rate. A hundred organisations with apps of their own take well under a minute when
-// all goes well. When ctx ends, so does the check, and what could not be looked at any more is a fault.
+// Check looks at everything that a run needs, at DingTalk, at Kafka and at the schema registry, and finds every fault at once. It writes no
+// record, creates no topic, registers no schema, and disturbs no connector that runs: it fences nobody and joins no group. (Kafka itself
+// remembers the transactional id "<state topic>-check" for a week.) DingTalk is asked some twenty times an app, forty at most when all goes
+// well, and three times for each further organisation of the app, at half the configured rate. A hundred organisations with apps of their
+// own take well under a minute when all goes well. When ctx ends, so does the check, and what could not be looked at any more is a fault.
 func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *slog.Logger) Report {
 	orgs := slices.Clone(cfg.Orgs)
 	for i := range orgs {
@@ -35,13 +35,17 @@ func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *
 	}
 	cfg.Kafka.Dial, cfg.Kafka.Log = wire.Kafka, log
 	var (
-		ofKafka  Section
-		ofOrgs   = make([]Section, len(orgs))
-		observed = map[string]string{} // the first organisation of each app, by app key
-		beside   sync.WaitGroup
-		few      errgroup.Group
+		ofKafka    Section
+		ofRegistry []Section // none where there is no registry
+		ofOrgs     = make([]Section, len(orgs))
+		observed   = map[string]string{} // the first organisation of each app, by app key
+		beside     sync.WaitGroup
+		few        errgroup.Group
 	)
 	beside.Go(func() { ofKafka = checkKafka(ctx, cfg) })
+	if cfg.Registry != nil {
+		beside.Go(func() { ofRegistry = []Section{checkRegistry(ctx, cfg)} })
+	}
 	few.SetLimit(atOnce)
 	for i, o := range connector.OnWire(orgs, wire, log) {
 		like := observed[o.DingTalk.AppKey]
@@ -56,7 +60,7 @@ func Check(ctx context.Context, cfg connector.Config, wire connector.Wire, log *
 	if len(orgs) > spelledOut {
 		ofOrgs = []Section{together(orgs, ofOrgs)}
 	}
-	return Report{Sections: append(ofOrgs, ofKafka)}
+	return Report{Sections: slices.Concat(ofOrgs, []Section{ofKafka}, ofRegistry)}
 }
 
 // checkKafka looks at Kafka, and at where the organisations stand in the state topic.

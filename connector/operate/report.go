@@ -11,7 +11,7 @@ import (
 	"departures/connector/kafka"
 )
 
-// Finding is one thing that was looked at, at either neighbour.
+// Finding is one thing that was looked at, at any neighbour.
 type Finding = kafka.Finding
 
 // Level says how much a finding matters.
@@ -27,7 +27,7 @@ const (
 // labels are the levels as they stand in a report: a fault has to be found at a glance.
 var labels = map[Level]string{Fine: "ok", Warning: "warning", Fault: "FAULT"}
 
-// Section is what was found at one neighbour: at DingTalk for one organisation, or for many.
+// Section is what was found at one neighbour; of DingTalk for one organisation, or for many.
 type Section struct {
 	Title    string
 	Findings []Finding

@@ -1,33 +1,42 @@
 // Package registry makes the schema of events known to a schema registry that speaks Confluent's API, and frames values the way that
 // registry's readers expect. It is asked once, at the start: whoever publishes needs no more than the schema's id.
 //
-// Source: Confluent, Schema Registry API; "wire format" of its serializers.
+// What is there already is only read, so that a start needs no right to write, and no registry that takes writes, once a schema is known.
+// What is missing is written in this order, each step after the one before it held:
+//
+//	look up the schema      known: its id
+//	                        not known, and the subject holds another type: refused
+//	read the compatibility  BACKWARD_TRANSITIVE or FULL_TRANSITIVE: as it should be
+//	set the compatibility   to BACKWARD_TRANSITIVE, of the subject alone
+//	register the schema     its id, or 409: what is registered is not compatible with it
+//
+// An error is a *Refusal, which a person has to look at, or one that time may heal: no connection, a time-out, 408, 429, 5xx, or that
+// another instance set the compatibility at the same time. Nothing is asked twice here. No redirect is followed: credentials go to the
+// configured host alone, or to the proxy of HTTPS_PROXY and HTTP_PROXY.
+//
+// Sources: Confluent Platform, Schema Registry API reference, and "wire format" of its serializers. Where Apicurio 3.3.3 answers
+// differently, the place says so.
 package registry
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// timeout bounds one request.
-const timeout = 10 * time.Second
-
 // Config says which registry, and what may be done there.
 type Config struct {
-	URL      *url.URL
-	Username string // of basic authentication; empty: none
-	Password string
-	Register bool // register what is missing, and set the subject's compatibility; otherwise both must be there
+	URL      *url.URL // the root of its API, without user and password
+	Username string   // of basic authentication; empty: none
+	Password string   `json:"-"`
+	Register bool     // register what is missing, and set the subject's compatibility; otherwise both must be there
 }
 
-// Format prints the address alone.
+// Format prints the address alone, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.URL.Redacted()) }
 
 // Schema is a schema as registries take it.
@@ -39,73 +48,56 @@ type Schema struct {
 // Refusal is what a person has to look at: asking again does not help.
 type Refusal struct{ text string }
 
+// Error says what was tried where, what is wrong, and the way out.
 func (r *Refusal) Error() string { return r.text }
 
 func refusef(format string, args ...any) *Refusal { return &Refusal{fmt.Sprintf(format, args...)} }
 
-// Settle gives the id under which the registry knows the schema of a subject, once the subject's compatibility is such that older
-// readers are safe: BACKWARD_TRANSITIVE or FULL_TRANSITIVE. Its error is a *Refusal, or one that time may heal.
+// Settle gives the id, at least 1, under which the registry knows the schema of a subject, once the subject's compatibility is such that
+// a reader with the newest schema can read every event that the topic ever took. Its error is a *Refusal, or one that time may heal.
 func (c Config) Settle(ctx context.Context, subject string, s Schema) (id int, err error) {
-	opts := []sr.ClientOpt{
-		sr.URLs(c.URL.String()), sr.UserAgent("departures"), sr.HTTPClient(&http.Client{Timeout: timeout}),
+	cl, err := c.open(subject, s)
+	if err == nil {
+		defer cl.close()
+		id, err = cl.settle(ctx)
 	}
-	if c.Username != "" {
-		opts = append(opts, sr.BasicAuth(c.Username, c.Password))
+	switch refusal, refused := errors.AsType[*Refusal](err); {
+	case refused:
+		return 0, refusef("schema registry %s: %s", c, refusal.text)
+	case err != nil:
+		return 0, fmt.Errorf("schema registry %s: %w", c, err)
 	}
-	client, err := sr.NewClient(opts...)
+	return id, nil
+}
+
+func (c *client) settle(ctx context.Context) (id int, err error) {
+	id, _, err = c.lookUp(ctx)
+	if err == nil && id == 0 && !c.cfg.Register {
+		err = refusef("subject %s: %s", c.subject, notRegistered)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("schema registry: %w", err)
-	}
-	if err := c.settleCompatibility(ctx, client, subject); err != nil {
 		return 0, err
 	}
-	ctx = sr.WithParams(ctx, sr.Normalize)
-	settle := client.LookupSchema
-	if c.Register {
-		settle = client.CreateSchema
+	level, err := c.compatibility(ctx)
+	if err == nil && !safe(level) {
+		err = c.setCompatibility(ctx, level)
 	}
-	known, err := settle(ctx, subject, sr.Schema{Type: s.Type, Schema: s.Text})
-	return known.ID, c.explained("schema of subject "+subject, err)
+	if err != nil || id != 0 {
+		return id, err
+	}
+	return c.register(ctx)
 }
 
-func (c Config) settleCompatibility(ctx context.Context, client *sr.Client, subject string) error {
-	attempt := "compatibility of subject " + subject
-	found := client.Compatibility(sr.WithParams(ctx, sr.RawParams(url.Values{"defaultToGlobal": {"true"}})), subject)[0]
-	if found.Err != nil {
-		return c.explained(attempt, found.Err)
-	}
-	switch {
-	case slices.Contains([]sr.CompatibilityLevel{sr.CompatBackwardTransitive, sr.CompatFullTransitive}, found.Level):
-		return nil
-	case !c.Register:
-		return refusef("the registry's %s is %s, with which a later schema may break older readers: set it to BACKWARD_TRANSITIVE, or SCHEMA_REGISTRY_REGISTER=true",
-			attempt, found.Level)
-	}
-	set := client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatBackwardTransitive}, subject)[0]
-	return c.explained(attempt, set.Err)
+// notRegistered is what is wrong where nothing may be registered, and the way out.
+const notRegistered = "this version's schema is not registered: register the file of schema/, or set SCHEMA_REGISTRY_REGISTER=true"
+
+// safe says whether a level compares a new schema with all that came before it, so that its readers can read all that is in the topic.
+func safe(l sr.CompatibilityLevel) bool {
+	return slices.Contains([]sr.CompatibilityLevel{sr.CompatBackwardTransitive, sr.CompatFullTransitive}, l)
 }
 
-// explained says what an answer means, and whether a person must act.
-func (c Config) explained(attempt string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var answer *sr.ResponseError
-	if !errors.As(err, &answer) || answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests {
-		return fmt.Errorf("schema registry %s: %s: %w", c, attempt, err)
-	}
-	switch {
-	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
-		return refusef("schema registry %s: %s: refused with %d: SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD, or their rights on the subject", c, attempt, answer.StatusCode)
-	case answer.StatusCode == http.StatusConflict:
-		return refusef("schema registry %s: %s: what is registered is not compatible with this version's (%s): use the version of departures that goes with it, or another EVENTS_TOPIC", c, attempt, answer.Message)
-	case answer.StatusCode == http.StatusNotFound && !c.Register:
-		return refusef("schema registry %s: %s: not registered: register the file in schema/, or set SCHEMA_REGISTRY_REGISTER=true", c, attempt)
-	}
-	return refusef("schema registry %s: %s: refused with %d (%s): is SCHEMA_REGISTRY_URL the root of a Confluent-compatible API?", c, attempt, answer.StatusCode, answer.Message)
-}
-
-// Header is what stands before every value: a zero byte, the schema's id, and for Protobuf that it is the first message of its file.
+// Header is what stands before every value: a zero byte, the schema's id in four, the highest first, and for Protobuf one zero byte more:
+// the value is of the first message of its file.
 func Header(t sr.SchemaType, id int) []byte {
 	var index []int
 	if t == sr.TypeProtobuf {
