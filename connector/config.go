@@ -145,6 +145,21 @@ var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelI
 
 func (i *inspection) baseURL(s setting) *url.URL {
 	const remedy = "give scheme and host alone, such as https://api.dingtalk.io"
+	u := i.httpURL(s, remedy)
+	if u == nil {
+		return nil
+	}
+	if u.User != nil || hasMore(s, u) || strings.Trim(u.Path, "/") != "" {
+		i.fault(s, "holds more than scheme and host", remedy)
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		i.warn(s, "is http://, so that secrets cross the network in the clear", "use https://, unless this is a proxy or a simulator of yours")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}
+}
+
+// httpURL is a URL that can be dialled; nil where the setting is none.
+func (i *inspection) httpURL(s setting, remedy string) *url.URL {
 	u, err := url.Parse(s.text())
 	switch {
 	case err != nil:
@@ -153,15 +168,15 @@ func (i *inspection) baseURL(s setting) *url.URL {
 		i.fault(s, "does not begin with https:// or http://", remedy)
 	case !hasAddress(u):
 		i.fault(s, "has no host, or no valid port", remedy)
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s.text(), "#") || strings.Trim(u.Path, "/") != "":
-		i.fault(s, "holds more than scheme and host", remedy)
 	default:
-		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			i.warn(s, "is http://, so that secrets cross the network in the clear", "use https://, unless this is a proxy or a simulator of yours")
-		}
-		return &url.URL{Scheme: u.Scheme, Host: u.Host}
+		return u
 	}
 	return nil
+}
+
+// hasMore says whether there is a query or a fragment, be it an empty one.
+func hasMore(s setting, u *url.URL) bool {
+	return u.RawQuery != "" || u.ForceQuery || strings.Contains(s.text(), "#")
 }
 
 // hasAddress says whether there is a host to dial, with a port that can be one or none.
@@ -251,20 +266,15 @@ func (i *inspection) registry(e environment) *registry.Config {
 
 func (i *inspection) registryURL(s setting) *url.URL {
 	const remedy = "give the root of the registry's API, such as https://registry.example.com:8081"
-	u, err := url.Parse(s.text())
+	u := i.httpURL(s, remedy)
 	switch {
-	case err != nil:
-		i.fault(s, "is not a URL", remedy)
-	case u.Scheme != "https" && u.Scheme != "http":
-		i.fault(s, "does not begin with https:// or http://", remedy)
-	case !hasAddress(u):
-		i.fault(s, "has no host, or no valid port", remedy)
+	case u == nil:
 	case u.User != nil:
 		i.fault(s, "holds a user or a password", "give them as SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD: the address stands in every event")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(s.text(), "#"):
+	case hasMore(s, u):
 		i.fault(s, "holds a question mark or a hash sign", remedy)
-	case len(s.text()) > mostURL:
-		i.fault(s, fmt.Sprintf("is longer than %d characters", mostURL), "give a shorter one: it stands in every event")
+	case len(u.String()) > mostURL:
+		i.fault(s, fmt.Sprintf("is longer than %d bytes", mostURL), "give a shorter one: it stands in every event")
 	}
 	return u
 }

@@ -269,7 +269,7 @@ func TestFaults(t *testing.T) {
 		{"the registry has no valid port", environmentWith("SCHEMA_REGISTRY_URL", "https://r:99999"), []string{"SCHEMA_REGISTRY_URL has no host, or no valid port"}},
 		{"the registry's password stands in its URL", environmentWith("SCHEMA_REGISTRY_URL", "https://u:canary@r"), []string{"SCHEMA_REGISTRY_URL holds a user or a password: give them as SCHEMA_REGISTRY_USERNAME"}},
 		{"the registry has a query", environmentWith("SCHEMA_REGISTRY_URL", "https://r/?a=b"), []string{"SCHEMA_REGISTRY_URL holds a question mark"}},
-		{"the registry's URL fills every event", environmentWith("SCHEMA_REGISTRY_URL", "https://r/"+strings.Repeat("a", 512)), []string{"SCHEMA_REGISTRY_URL is longer than 512 characters"}},
+		{"the registry's URL fills every event", environmentWith("SCHEMA_REGISTRY_URL", "https://r/"+strings.Repeat("a", 512)), []string{"SCHEMA_REGISTRY_URL is longer than 512 bytes"}},
 		{"schemas may be registered perhaps", environmentWith("SCHEMA_REGISTRY_REGISTER", "perhaps"), []string{"SCHEMA_REGISTRY_REGISTER is no word"}},
 		{"a field's treatment is another word", environmentWith("FIELD_NAME", "hide", "FIELD_MOBILE", "show"), []string{"FIELD_NAME is no word", "FIELD_MOBILE is no word"}},
 		{"a field is digested without a key", environmentWith("FIELD_MOBILE", "hmac"), []string{"FIELD_HMAC_KEY_FILE is not set although FIELD_NAME or FIELD_MOBILE is hmac"}},
