@@ -69,7 +69,7 @@ func TestFencedWhileOpening(t *testing.T) {
 			ctx := within(t, 30*time.Second)
 			cfg := config(t, kafkatest.Brokers(t))
 			c := prepared(t, ctx, cfg)
-			s := &Session{cluster: c, topics: *c.topics.Load(), mark: -1, turn: make(chan struct{}, 1), closed: make(chan struct{})}
+			s := &Session{cluster: c, topics: *c.topics.Load(), mark: -1, turn: make(chan struct{}, 1), closed: make(chan struct{}), known: map[string]bool{}}
 			defer s.Close()
 			if err := s.fence(ctx); err != nil {
 				t.Fatal(err)

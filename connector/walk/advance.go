@@ -138,7 +138,8 @@ func (s *Step) head(walk span, w Window, now time.Time, poll time.Duration) {
 	if w.from.Before(w.Start) {
 		cp.Gaps = withGap(cp.Gaps, schema.Gap{Start: w.from, End: w.Start})
 	}
-	if cp.ReconciledThrough.Equal(cp.Floor) && w.from.Equal(cp.Floor) {
+	first := !cp.HighWaterMark.After(cp.Floor) // a floor that an operator raised may lie behind the mark
+	if first && cp.ReconciledThrough.Equal(cp.Floor) && w.from.Equal(cp.Floor) {
 		cp.ReconciledThrough = latest(cp.ReconciledThrough, earliest(w.target, now))
 	}
 	cp.HighWaterMark = latest(cp.HighWaterMark, earliest(w.End, now))

@@ -124,6 +124,13 @@ func TestAdvance(t *testing.T) {
 			s.same("published", users(s.advance(w, record("a", left)).Publish), "a")
 			s.same("reconciled", s.cp.ReconciledThrough, noon.Add(-hour))
 		},
+		"a head window at a floor that was raised behind the mark is no first catch-up": func(s *session) {
+			s.cp.Floor = noon.Add(-3 * days)
+			s.cp.ReconciledThrough, s.l.Overlap = s.cp.Floor, 6*days
+			s.same("start", s.next().Start, s.cp.Floor)
+			s.walked()
+			s.same("reconciled", s.cp.ReconciledThrough, s.cp.Floor)
+		},
 		"a head window that leaves out what is right after the mark does not move it": func(s *session) {
 			s.advance(Window{Start: noon.Add(-hour / 2), End: noon})
 			s.same("mark", s.cp.HighWaterMark, noon.Add(-hour))
