@@ -256,6 +256,9 @@ func (i *inspection) registry(e environment) *registry.Config {
 	c := &registry.Config{URL: i.registryURL(e.RegistryURL), Username: e.RegistryUsername.text(), Register: i.truth(e.RegistryRegister)}
 	if e.RegistryUsername.given() || e.RegistryPassword.given() || e.RegistryPasswordFile.given() {
 		i.required(e.RegistryUsername, "give the user that the password is of")
+		if strings.Contains(e.RegistryUsername.text(), ":") {
+			i.fault(e.RegistryUsername, "holds a colon", "give the user alone, and its password as SCHEMA_REGISTRY_PASSWORD")
+		}
 		c.Password = i.secret(e.RegistryPassword, e.RegistryPasswordFile)
 		if u := c.URL; u != nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
 			i.warn(e.RegistryURL, "is http://, so that the password crosses the network in the clear", "use https:// if the registry speaks it")

@@ -263,6 +263,7 @@ func TestFaults(t *testing.T) {
 		{"a registry's password and its file are both set", registryWith("SCHEMA_REGISTRY_USERNAME", "u", "SCHEMA_REGISTRY_PASSWORD", "p", "SCHEMA_REGISTRY_PASSWORD_FILE", secret), []string{"SCHEMA_REGISTRY_PASSWORD and SCHEMA_REGISTRY_PASSWORD_FILE are both set"}},
 		{"a registry's user has no password", registryWith("SCHEMA_REGISTRY_USERNAME", "u"), []string{"SCHEMA_REGISTRY_PASSWORD is not set"}},
 		{"a registry's password has no user", registryWith("SCHEMA_REGISTRY_PASSWORD", "p"), []string{"SCHEMA_REGISTRY_USERNAME is not set: give the user that the password is of"}},
+		{"a registry's user comes with the password", registryWith("SCHEMA_REGISTRY_USERNAME", "u:p", "SCHEMA_REGISTRY_PASSWORD", "p"), []string{"SCHEMA_REGISTRY_USERNAME holds a colon: give the user alone"}},
 		{"the registry is no URL", environmentWith("SCHEMA_REGISTRY_URL", "http://[::1"), []string{"SCHEMA_REGISTRY_URL is not a URL"}},
 		{"the registry has no scheme", environmentWith("SCHEMA_REGISTRY_URL", "registry:8081"), []string{"SCHEMA_REGISTRY_URL does not begin with https:// or http://"}},
 		{"the registry has no host", environmentWith("SCHEMA_REGISTRY_URL", "https:///api"), []string{"SCHEMA_REGISTRY_URL has no host"}},

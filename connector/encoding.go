@@ -92,7 +92,8 @@ func (r *Runner) settleCodec(ctx context.Context) error {
 		return nil
 	}
 	return r.await(ctx, "the schema registry", func(ctx context.Context) error {
-		id, err := c.Settle(ctx, Subject(r.cfg.Kafka.EventsTopic), r.cfg.Encoding.Schema())
+		subject := Subject(r.cfg.Kafka.EventsTopic)
+		id, first, err := c.Settle(ctx, subject, r.cfg.Encoding.Schema())
 		if refusal, ok := errors.AsType[*registry.Refusal](err); ok {
 			return &Refusal{Faults: []string{refusal.Error()}}
 		}
@@ -100,7 +101,11 @@ func (r *Runner) settleCodec(ctx context.Context) error {
 			return err
 		}
 		r.codec = framed(c, r.cfg.Encoding, id)
-		r.log.Info("schema registered", "subject", Subject(r.cfg.Kafka.EventsTopic), "encoding", r.cfg.Encoding, "id", id)
+		r.log.Info("the schema registry knows the schema", "subject", subject, "encoding", r.cfg.Encoding, "id", id, "first", first)
+		if first && len(r.topics.MetaPartitions) > 0 {
+			r.log.Warn("the schema registry knew no schema of the events before, although the state has been used: if there are events, readers find "+
+				"no schema for them, or a wrong one; if SCHEMA_REGISTRY_URL is another registry, or it was emptied, restore what it held", "subject", subject)
+		}
 		return nil
 	})
 }

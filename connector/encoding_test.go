@@ -3,7 +3,9 @@ package connector_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"slices"
@@ -124,10 +126,49 @@ func TestTheStartWaitsForTheRegistryAndThenForgetsIt(t *testing.T) {
 	asked := desk.asked.Load()
 	r.leave(1, "late")
 	r.settle()
+	const forgotten = "knew no schema of the events before"
+	if r.log.contains(forgotten) {
+		t.Error("the first start takes the registry for emptied")
+	}
 	if ready := i.runner.Status().Ready(time.Now()); len(ready) > 0 || desk.asked.Load() != asked {
 		t.Errorf("not ready: %q; the registry was asked %d times more", ready, desk.asked.Load()-asked)
 	}
+	r.stop(i)
+	desk.closed.Store(false)
+	desk.Reset()
+	again := r.start(nil)
+	defer r.stop(again)
+	r.wait("the registry to be found forgetful", func() bool { return r.log.contains(forgotten) })
 	r.check()
+}
+
+// TestNoEventIsTooLargeByItsHeaders: what stands in every header is judged with the value, at the longest address of a registry.
+func TestNoEventIsTooLargeByItsHeaders(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, kafkatest.Brokers(t))
+	r.create(r.topics.Events, map[string]string{"max.message.bytes": "4096"})
+	desk := r.withRegistry(connector.Protobuf)
+	path := "/" + strings.Repeat("a", 480)
+	server := httptest.NewServer(http.StripPrefix(path, desk.Handler()))
+	defer server.Close()
+	r.cfg.Registry.URL, _ = url.Parse(server.URL + path)
+	r.cfg.Privacy = connector.Privacy{Mobile: connector.HMAC, Key: []byte("key")}
+	const people = 200
+	for n := range people {
+		p := person(fmt.Sprint(n), time.Now())
+		p.Name = new(strings.Repeat("n", 2000+8*n))
+		r.sim.Leave(p)
+	}
+	i := r.start(nil)
+	var a *promisetest.Account
+	r.wait("all of them in one of the topics", func() bool {
+		a = r.read()
+		return len(a.Events)+len(a.Quarantined) == people
+	})
+	r.stop(i)
+	if n := r.log.count("session open"); n != 1 || len(a.Events) < people/4 || len(a.Quarantined) < people/4 {
+		t.Errorf("%d events and %d quarantined in %d sessions", len(a.Events), len(a.Quarantined), n)
+	}
 }
 
 // TestDigestsSayByWhichKeyTheyWereMade, in events and in quarantine, and a new key has a new name.

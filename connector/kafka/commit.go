@@ -176,7 +176,10 @@ func (s *Session) produce(ctx context.Context, records []kgo.Record) error {
 	flushErr := s.cl.Flush(ctx)
 	select {
 	case <-answers.all:
-		return cmp.Or(answers.failed, flushErr, s.seen(ctx, records))
+		if err := cmp.Or(answers.failed, flushErr); err != nil {
+			return err
+		}
+		return s.seen(ctx, records)
 	case <-ctx.Done():
 		return fmt.Errorf("produce %d records: no answer: %w", len(records), context.Cause(ctx))
 	}
@@ -193,8 +196,8 @@ func (s *Session) seen(ctx context.Context, records []kgo.Record) error {
 			continue
 		}
 		for {
-			leader, _, err := s.cl.PartitionLeader(r.Topic, r.Partition)
-			if leader >= 0 || err != nil { // stored, if only as having no leader by now
+			leader, _, _ := s.cl.PartitionLeader(r.Topic, r.Partition)
+			if leader >= 0 {
 				break
 			}
 			select {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -400,5 +401,49 @@ func TestATopicIsSeenOnceTheClientShowsIt(t *testing.T) {
 	}
 	if leader, _, err := s.cl.PartitionLeader(cfg.EventsTopic, 0); leader < 0 || err != nil {
 		t.Errorf("leader %d: %v", leader, err)
+	}
+}
+
+// TestATopicIsNotSeenWhileBrokersDoNotKnowIt: a client that was answered so shows an error, and not yet what comes after it.
+func TestATopicIsNotSeenWhileBrokersDoNotKnowIt(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 20*time.Second)
+	fake := kafkatest.Fake(t, "the answer is injected")
+	cfg := config(t, fake.ListenAddrs())
+	s, _ := opened(t, ctx, prepared(t, ctx, cfg), 0)
+	var healed atomic.Bool
+	fake.ControlKey(int16(kmsg.Metadata), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := kreq.(*kmsg.MetadataRequest)
+		asked := slices.IndexFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic != nil && *t.Topic == cfg.EventsTopic })
+		if healed.Load() || asked < 0 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = &cfg.EventsTopic, kerr.UnknownTopicOrPartition.Code
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	if err := s.cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	produced := make(chan error, 1)
+	record := []kgo.Record{{Topic: cfg.EventsTopic, Key: []byte("corp/a@1")}}
+	s.cl.Produce(ctx, &record[0], func(_ *kgo.Record, err error) { produced <- err })
+	for err := error(nil); err == nil && ctx.Err() == nil; _, _, err = s.cl.PartitionLeader(cfg.EventsTopic, 0) {
+		time.Sleep(time.Millisecond)
+	}
+	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := s.seen(soon, record); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the brokers do not know the topic, and yet: %v", err)
+	}
+	healed.Store(true)
+	if err := <-produced; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.seen(ctx, record); err != nil {
+		t.Error(err)
 	}
 }

@@ -21,7 +21,7 @@ func asked(t *testing.T, answer http.HandlerFunc) (got, text string) {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	defer server.Close()
-	id, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted)
+	id, _, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted)
 	return verdict(t, id, err)
 }
 
@@ -95,7 +95,7 @@ func TestNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	id, err := at(parsed(t, "http://"+l.Addr().String()), true).Settle(t.Context(), "t-value", wanted)
+	id, _, err := at(parsed(t, "http://"+l.Addr().String()), true).Settle(t.Context(), "t-value", wanted)
 	if got, text := verdict(t, id, err); got != waiting || !strings.HasSuffix(text, "connection refused") || strings.Count(text, "http") != 1 {
 		t.Errorf("%s: %s", got, text)
 	}
@@ -108,7 +108,7 @@ func TestAnUnknownCertificate(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	id, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted)
+	id, _, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted)
 	if got, text := verdict(t, id, err); got != waiting || !strings.Contains(text, "certificate") {
 		t.Errorf("%s: %s", got, text)
 	}
@@ -124,7 +124,7 @@ func TestTheEndOfAContext(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	id, err := at(parsed(t, server.URL), true).Settle(ctx, "t-value", wanted)
+	id, _, err := at(parsed(t, server.URL), true).Settle(ctx, "t-value", wanted)
 	if got, text := verdict(t, id, err); got != waiting || !errors.Is(err, context.Canceled) {
 		t.Errorf("%s: %s", got, text)
 	}
@@ -144,7 +144,7 @@ func TestNoConnectionIsKept(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	if _, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted); err == nil {
+	if _, _, err := at(parsed(t, server.URL), true).Settle(t.Context(), "t-value", wanted); err == nil {
 		t.Error("settled")
 	}
 	select {
@@ -180,7 +180,7 @@ func TestAnAnswerThatNeverEnds(t *testing.T) {
 				return ours, nil
 			})
 			began := time.Now()
-			id, err := at(parsed(t, "http://registry.test:8081"), true).Settle(t.Context(), "t-value", wanted)
+			id, _, err := at(parsed(t, "http://registry.test:8081"), true).Settle(t.Context(), "t-value", wanted)
 			if got, text := verdict(t, id, err); got != waiting || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 10*time.Second {
 				t.Errorf("%s: after %s %s: %s", name, time.Since(began), got, text)
 			}
@@ -195,7 +195,7 @@ func TestTheProxyOfTheEnvironment(t *testing.T) {
 		dialled = append(dialled, address)
 		return nil, errors.New("nobody is there")
 	})
-	id, err := at(parsed(t, "http://registry.test:8081"), true).Settle(t.Context(), "t-value", wanted)
+	id, _, err := at(parsed(t, "http://registry.test:8081"), true).Settle(t.Context(), "t-value", wanted)
 	if got, text := verdict(t, id, err); got != waiting || len(dialled) != 1 || dialled[0] != "proxy.test:3128" {
 		t.Errorf("%q were dialled; %s: %s", dialled, got, text)
 	}

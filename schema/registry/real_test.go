@@ -55,7 +55,7 @@ func TestARealRegistry(t *testing.T) {
 			subject := fresh(k)
 			settles := func(c registry.Config, s registry.Schema, want, says string) (id int) {
 				t.Helper()
-				id, err := c.Settle(t.Context(), subject, s)
+				id, _, err := c.Settle(t.Context(), subject, s)
 				if got, text := verdict(t, id, err); got != want || !strings.Contains(text, says) {
 					t.Errorf("%s: %s, %q; want it %s, with %q", subject, got, text, want, says)
 				}
@@ -99,12 +99,12 @@ func TestInstancesThatStartAtOnce(t *testing.T) {
 			subject := fresh(k)
 			for range 8 {
 				go func() {
-					id, err := c.Settle(t.Context(), subject, k.schema)
+					id, _, err := c.Settle(t.Context(), subject, k.schema)
 					for n := 0; err != nil && n < 100; n++ {
 						if got, text := verdict(t, id, err); got != waiting {
 							t.Errorf("%s: %s", got, text)
 						}
-						id, err = c.Settle(t.Context(), subject, k.schema)
+						id, _, err = c.Settle(t.Context(), subject, k.schema)
 					}
 					ids <- id
 				}()

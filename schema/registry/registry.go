@@ -54,38 +54,40 @@ func (r *Refusal) Error() string { return r.text }
 func refusef(format string, args ...any) *Refusal { return &Refusal{fmt.Sprintf(format, args...)} }
 
 // Settle gives the id, at least 1, under which the registry knows the schema of a subject, once the subject's compatibility is such that
-// a reader with the newest schema can read every event that the topic ever took. Its error is a *Refusal, or one that time may heal.
-func (c Config) Settle(ctx context.Context, subject string, s Schema) (id int, err error) {
+// a reader with the newest schema can read every event that the topic ever took; first says that the subject had no schema before. Its
+// error is a *Refusal, or one that time may heal.
+func (c Config) Settle(ctx context.Context, subject string, s Schema) (id int, first bool, err error) {
 	cl, err := c.open(subject, s)
 	if err == nil {
 		defer cl.close()
-		id, err = cl.settle(ctx)
+		id, first, err = cl.settle(ctx)
 	}
 	switch refusal, refused := errors.AsType[*Refusal](err); {
 	case refused:
-		return 0, refusef("schema registry %s: %s", c, refusal.text)
+		return 0, false, refusef("schema registry %s: %s", c, refusal.text)
 	case err != nil:
-		return 0, fmt.Errorf("schema registry %s: %w", c, err)
+		return 0, false, fmt.Errorf("schema registry %s: %w", c, err)
 	}
-	return id, nil
+	return id, first, nil
 }
 
-func (c *client) settle(ctx context.Context) (id int, err error) {
-	id, _, err = c.lookUp(ctx)
+func (c *client) settle(ctx context.Context) (id int, first bool, err error) {
+	id, others, err := c.lookUp(ctx)
 	if err == nil && id == 0 && !c.cfg.Register {
 		err = refusef("subject %s: %s", c.subject, notRegistered)
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	level, err := c.compatibility(ctx)
 	if err == nil && !safe(level) {
 		err = c.setCompatibility(ctx, level)
 	}
 	if err != nil || id != 0 {
-		return id, err
+		return id, false, err
 	}
-	return c.register(ctx)
+	id, err = c.register(ctx)
+	return id, !others, err
 }
 
 // notRegistered is what is wrong where nothing may be registered, and the way out.
