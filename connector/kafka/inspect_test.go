@@ -259,6 +259,7 @@ func TestInspectLeavesEverythingAsItWas(t *testing.T) {
 	if !shared(a) || a.failure() != nil {
 		t.Errorf("the instance beside it owns %v, %v", a.has(), a.failure())
 	}
+	visible(t, ctx, cfg, cfg.StateTopic) // a real broker acknowledges the commit before readers see it
 	checkpoints := 0
 	reader, err := New(cfg) // never prepared
 	if err != nil {
