@@ -92,9 +92,11 @@ func (p Privacy) treatment(field string) Treatment {
 	return cmp.Or(p.Name, Keep)
 }
 
-func (p Privacy) digest(field, v string) string {
+func (p Privacy) digest(field, v string) string { return p.keyed(field + ":" + v) }
+
+func (p Privacy) keyed(text string) string {
 	h := hmac.New(sha256.New, p.Key)
-	io.WriteString(h, field+":"+v)
+	io.WriteString(h, text)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -104,9 +106,7 @@ func (p Privacy) keyID() string {
 	if p.treatment("name") != HMAC && p.treatment("mobile") != HMAC {
 		return ""
 	}
-	h := hmac.New(sha256.New, p.Key)
-	io.WriteString(h, "key id") // no field's digest: those have a colon
-	return hex.EncodeToString(h.Sum(nil)[:4])
+	return p.keyed("key id")[:8] // no field's digest: those have a colon
 }
 
 // maskName keeps the first character. That of a name of one character is all of it, and nothing tells that it is.

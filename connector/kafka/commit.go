@@ -195,11 +195,7 @@ func (s *Session) seen(ctx context.Context, records []kgo.Record) error {
 		if s.known[r.Topic] {
 			continue
 		}
-		for {
-			leader, _, _ := s.cl.PartitionLeader(r.Topic, r.Partition)
-			if leader >= 0 {
-				break
-			}
+		for !s.shows(r) {
 			select {
 			case <-time.After(time.Millisecond):
 			case <-ctx.Done():
@@ -209,6 +205,12 @@ func (s *Session) seen(ctx context.Context, records []kgo.Record) error {
 		s.known[r.Topic] = true
 	}
 	return nil
+}
+
+// shows says whether the client has stored the record's partition, which has a leader from then on; before, there is none, or an error.
+func (s *Session) shows(r *kgo.Record) bool {
+	leader, _, _ := s.cl.PartitionLeader(r.Topic, r.Partition)
+	return leader >= 0
 }
 
 // produceAnswers collects what becomes of produced records, also when nobody waits for it any longer.
